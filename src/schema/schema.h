@@ -74,6 +74,8 @@ struct field_desc {
 	uint32_t list_keys;   // pool offset: "name" or "topologyKey,whenUnsatisfiable"; 0: none
 	uint32_t merge_key;   // pool offset, for strategic merge; 0: none
 	uint32_t default_;    // pool offset of the default as JSON; 0: none
+	uint32_t go_type;     // pool offset of the type's name in upstream's error messages ("v1.PullPolicy"); 0: follows from the type
+	uint32_t oneof;       // pool offset of the name of the oneof (gRPC); 0: none
 };
 
 struct message_desc {
@@ -82,8 +84,12 @@ struct message_desc {
 	uint32_t first, n;    // fields in schema_fields, in the order of the C struct
 	uint32_t size;        // of the C struct
 	uint32_t flags;       // MF_TYPEMETA: begins with apiVersion and kind; MF_GRPC: proto3 presence
+	uint32_t first_name, nnames; // index by JSON name (tables.h)
+	uint32_t first_pb, npb;      // order by protobuf number (tables.h)
+	uint32_t prefix;      // pool offset: "core_v1"
 };
-enum { MF_TYPEMETA = 1, MF_GRPC = 2 };
+// MF_ATOMIC: map-type=atomic, the whole object has one owner in server-side apply. MF_HIDDEN: not in OpenAPI.
+enum { MF_TYPEMETA = 1, MF_GRPC = 2, MF_ATOMIC = 4, MF_HIDDEN = 8 };
 
 str schema_text(uint32_t offset);
 const struct field_desc *schema_field(const struct message_desc *m, size_t i);
@@ -117,6 +123,24 @@ const struct resource_desc *schema_resource(str group, str version, str resource
 const struct resource_desc *schema_resource_of_kind(str group, str version, str kind);
 const struct column_desc *schema_column(const struct resource_desc *r, size_t i);
 const struct message_desc *schema_message_at(uint32_t index);
+// Group versions that are served, in the order of discovery; resources of one stand together in schema_resource_at.
+struct group_desc { uint32_t group, version, first, n; bool preferred; };
+size_t schema_group_count(void);
+const struct group_desc *schema_group_at(size_t i);
+// The message of a kind that need not be a resource: ("", "v1", "PodList"), ("meta.k8s.io", "v1", "DeleteOptions"). Any group
+// version also knows the kinds of meta/v1 that upstream registers everywhere (ListOptions, DeleteOptions, Status, ...).
+struct package_desc { uint32_t group, version, package; };
+const struct message_desc *schema_kind(str group, str version, str kind);
+
+// gRPC methods by path ("/runtime.v1.RuntimeService/RunPodSandbox"; constants <prefix>_<Service>_<Method>_path).
+enum { METHOD_CLIENT_STREAM = 1, METHOD_SERVER_STREAM = 2 };
+struct method_desc { uint32_t path, request, response, flags; };
+const struct method_desc *schema_method(str path); // NULL: unknown
+
+// The objects that a fresh server creates: "clusterroles", "clusterrolebindings", "roles", "rolebindings", "flowschemas",
+// "prioritylevelconfigurations", "priorityclasses", "apiservices", "namespaces", "servicecidrs", "services" as a compact JSON array
+// (api/bootstrap/NAME.json). Empty: unknown name.
+str schema_bootstrap(str name);
 
 // --- Codecs -------------------------------------------------------------------------------------------------------------
 
