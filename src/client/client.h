@@ -17,6 +17,8 @@ void client_free(struct client *c);
 const struct clock *client_clock(const struct client *c);
 const struct rng *client_rng(const struct client *c);
 struct http_client *client_http(const struct client *c);
+// The namespace of the kubeconfig's context, "default" when it names none.
+str client_namespace(const struct client *c);
 
 // All of them: namespace empty for cluster-scoped resources; the answer (in the arena) is the object as stored; a Status
 // that says failure becomes err (code, reason, message). NULL / false on failure. A 429 with Retry-After is waited for

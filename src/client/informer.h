@@ -21,6 +21,9 @@ typedef void (*index_fn)(const void *obj, struct arena *a, struct str_list *keys
 
 // Not started yet. Selectors may be empty.
 struct informer *informer_new(struct client *c, const struct resource_desc *r, const struct list_opts *o);
+// Only the metadata of a resource that need not be in the schema: objects are struct meta_v1_PartialObjectMetadata. The
+// server is asked for the short form and may send whole objects; the rest is dropped. Texts are copied.
+struct informer *informer_new_metadata(struct client *c, str group, str version, str resource, const struct list_opts *o);
 void informer_add_index(struct informer *i, const char *name, index_fn fn); // before the start
 void informer_add_handler(struct informer *i, const struct informer_handler *h); // before the start
 bool informer_start(struct informer *i, struct error *err);

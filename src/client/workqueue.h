@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/error.h"
 
 struct workqueue;
 struct workqueue *workqueue_new(const struct clock *clock, int64_t base_ms, int64_t max_ms); // 0, 0: client-go's
