@@ -3,6 +3,8 @@
 #ifndef CORACLE_NET_HTTP_CLIENT_H
 #define CORACLE_NET_HTTP_CLIENT_H
 
+#include <sys/types.h>
+
 #include "net/http.h"
 #include "net/tls.h"
 
