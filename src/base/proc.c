@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -34,6 +36,10 @@ static _Noreturn void child(const struct proc_opts *o, int report, pid_t parent)
 			goto fail;
 	if (o->new_session && setsid() < 0)
 		goto fail;
+	if (o->uid && (setgroups(0, NULL) < 0 || setresgid(o->gid, o->gid, o->gid) < 0 || setresuid(o->uid, o->uid, o->uid) < 0 ||
+	               prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0))
+		goto fail;
+	// After the change of user, which clears it.
 	if (o->die_with_parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
 		goto fail;
 	if (o->dir && chdir(o->dir) < 0)
@@ -89,6 +95,25 @@ bool proc_wait(pid_t pid, int *status, struct error *err)
 	return true;
 }
 
+// A write that does not raise SIGPIPE, whatever the process does with that signal: held back while writing, and taken
+// away again when this write caused it.
+static ssize_t quiet_write(int fd, str data)
+{
+	sigset_t pipe_only, before, waiting;
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	sigpending(&waiting);
+	pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+	ssize_t n = write(fd, data.p, data.n);
+	int sys = errno;
+	if (n < 0 && sys == EPIPE && !sigismember(&waiting, SIGPIPE))
+		while (sigtimedwait(&pipe_only, NULL, &(struct timespec){ 0 }) < 0 && errno == EINTR)
+			;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = sys;
+	return n;
+}
+
 // Feeds input and collects output until both streams end. False on time-out or when a limit is passed.
 static bool exchange(int in, int out, int errfd, str input, size_t limit, int timeout_ms, struct buf *o, struct buf *e,
                      struct error *err)
@@ -118,7 +143,7 @@ static bool exchange(int in, int out, int errfd, str input, size_t limit, int ti
 			break;
 		}
 		if (fds[0].fd >= 0 && fds[0].revents) {
-			ssize_t n = write(in, input.p, input.n);
+			ssize_t n = quiet_write(in, input);
 			if (n > 0)
 				input = str_from(input, (size_t)n);
 			if ((n < 0 && errno != EINTR && errno != EAGAIN) || input.n == 0) {

@@ -16,6 +16,8 @@ struct proc_opts {
 	size_t npass;
 	bool new_session;        // setsid
 	bool die_with_parent;    // SIGKILL when the thread that started it ends (PR_SET_PDEATHSIG)
+	uid_t uid;               // not 0: becomes this user and group (no supplementary groups, no capabilities), with
+	gid_t gid;               // no_new_privs set, so that nothing it executes gains more
 };
 
 // Starts a process. A program that cannot be executed is an error here, not an exit status. The caller waits.
