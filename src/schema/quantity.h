@@ -1,6 +1,6 @@
 // resource.Quantity: exact decimal and binary quantities ("100m", "1Gi", "1e3"), as apimachinery's.
 // Range: what upstream holds in int64 with scale; larger ones are kept to inf.Dec precision by 128-bit arithmetic or
-// are refused with upstream's error.
+// are refused with upstream's error. Numbers keep 36 significant digits (upstream: any number of them); text is at most 256 bytes.
 #ifndef CORACLE_SCHEMA_QUANTITY_H
 #define CORACLE_SCHEMA_QUANTITY_H
 
@@ -13,6 +13,7 @@ bool quantity_canonical(struct arena *a, str text, struct quantity *out, struct 
 int64_t quantity_value(struct quantity q);
 int64_t quantity_milli(struct quantity q);
 int quantity_cmp(struct quantity x, struct quantity y);
+double quantity_double(struct quantity q); // AsApproximateFloat64
 bool quantity_is_zero(struct quantity q);
 int quantity_sign(struct quantity q);
 // Sum and difference; the format is the first one's (upstream: the receiver's; a zero receiver takes the other's).
