@@ -22,7 +22,7 @@ struct value *json_parse(struct arena *a, str text, const struct json_opts *opts
 
 enum json_style {
 	JSON_COMPACT = 0,
-	JSON_ESCAPE_HTML = 1, // <, >, & and U+2028/9 as \u00XX, as Go's Marshal does
+	JSON_ESCAPE_HTML = 1, // <, > and & as \u00XX, as Go's Marshal does (U+2028 and U+2029 are escaped in any style)
 	JSON_INDENT4 = 2,     // four spaces, as kubectl -o json prints
 	JSON_SORT = 4,        // members by key, at every depth
 };

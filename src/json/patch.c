@@ -321,7 +321,7 @@ static bool check_shape(const struct value *patch, struct error *err)
 	}
 	if (patch->a.n > MAX_OPERATIONS)
 		return error_api(err, 413, "RequestEntityTooLarge",
-		                 "The allowed maximum operations in a JSON patch is %d, got %zu", MAX_OPERATIONS, patch->a.n);
+		                 "Request entity too large: The allowed maximum operations in a JSON patch is %d, got %zu", MAX_OPERATIONS, patch->a.n);
 	return true;
 }
 
