@@ -41,7 +41,7 @@ bool field_is_text(const struct field_desc *f);
 bool json_is_valid(str text);
 // Skips one JSON value; false when it is malformed. *p is then anywhere.
 bool json_skip(const char **p, const char *end);
-// Appends JSON text without white space and with HTML escaped, as Go's json.Compact with escape.
-void json_compact(struct buf *to, str text);
+// Appends JSON text without white space and, if wanted, with HTML escaped as Go's encoder does.
+void json_compact(struct buf *to, str text, bool escape_html);
 
 #endif

@@ -605,13 +605,27 @@ static bool read_int_or_string(struct reader *r, struct int_or_string *to, const
 	return true;
 }
 
-// The raw text of the value.
+// The raw text of the value, without white space: so that raw values of two writers compare equal.
 static bool read_raw(struct reader *r, str *to)
 {
 	const char *first = r->p;
 	if (!skip(r))
 		return false;
 	*to = str_n(first, (size_t)(r->p - first));
+	bool in_string = false;
+	for (size_t i = 0; i < to->n; i++) {
+		char c = to->p[i];
+		if (c == '"')
+			in_string = !in_string;
+		else if (c == '\\')
+			i++;
+		else if (!in_string && (c == ' ' || c == '\n' || c == '\t' || c == '\r')) {
+			_cleanup_buf_ struct buf b = { 0 };
+			json_compact(&b, *to, false);
+			*to = arena_dup(r->a, buf_str(&b));
+			break;
+		}
+	}
 	return true;
 }
 
