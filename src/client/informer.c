@@ -83,8 +83,9 @@ struct informer *informer_new_metadata(struct client *c, str group, str version,
 void informer_add_index(struct informer *i, const char *name, index_fn fn)
 {
 	struct index **at = &i->indexes;
-	while (*at)
-		at = &(*at)->next;
+	for (; *at; at = &(*at)->next)
+		if (strcmp((*at)->name, name) == 0)
+			return;
 	*at = ARENA_NEW(i->arena, struct index);
 	(*at)->name = name;
 	(*at)->fn = fn;

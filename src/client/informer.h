@@ -24,7 +24,7 @@ struct informer *informer_new(struct client *c, const struct resource_desc *r, c
 // Only the metadata of a resource that need not be in the schema: objects are struct meta_v1_PartialObjectMetadata. The
 // server is asked for the short form and may send whole objects; the rest is dropped. Texts are copied.
 struct informer *informer_new_metadata(struct client *c, str group, str version, str resource, const struct list_opts *o);
-void informer_add_index(struct informer *i, const char *name, index_fn fn); // before the start
+void informer_add_index(struct informer *i, const char *name, index_fn fn); // before the start; a name that is there already is left alone
 void informer_add_handler(struct informer *i, const struct informer_handler *h); // before the start
 bool informer_start(struct informer *i, struct error *err);
 // Waits until the first list is complete; false on time-out.

@@ -3,14 +3,19 @@
 // different machines are never compared).
 #include "client/leader.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
 
 #include "base/heap.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "client/thread.h"
 #include "schema_gen.h"
 
-enum { LEASE_S = 15, RENEW_S = 10, RETRY_S = 2 };
+enum { LEASE_S = 15, RENEW_S = 10, RETRY_S = 2, CLOSE_TRIES = 150 };
 
 struct leader {
 	struct client *client;
@@ -42,6 +47,58 @@ static void observe(struct leader *l, const struct coordination_v1_Lease *lease)
 	l->seen_at = clock_mono(client_clock(l->client));
 }
 
+// --- Identities ---
+
+// The start time of a process in clock ticks since boot (field 22 of /proc/PID/stat); 0: not to be read.
+static int64_t start_time(struct arena *a, int64_t pid)
+{
+	str text, rest;
+	struct error ignored = { 0 };
+	if (!io_read_file(a, arena_printf(a, "/proc/%" PRId64 "/stat", pid).p, 8192, &text, &ignored))
+		return 0;
+	ptrdiff_t end = str_rfind_char(text, ')'); // the name before it may hold anything
+	if (end < 0)
+		return 0;
+	rest = str_from(text, (size_t)end + 2);
+	int64_t ticks = 0;
+	int field = 3;
+	for (str one; str_next(&rest, ' ', &one); field++)
+		if (field == 22)
+			return str_to_i64(one, &ticks) ? ticks : 0;
+	return 0;
+}
+
+// What processes share that can look for each other: host name, boot and PID namespace.
+static str place(struct arena *a)
+{
+	char host[256] = "";
+	gethostname(host, sizeof(host) - 1);
+	str boot = S("");
+	struct error ignored = { 0 };
+	io_read_file(a, "/proc/sys/kernel/random/boot_id", 64, &boot, &ignored);
+	struct stat st = { 0 };
+	stat("/proc/self/ns/pid", &st);
+	return arena_printf(a, "%s_" STR_FMT "-%" PRIu64, host, STR_ARG(str_sub(boot, 0, 8)), (uint64_t)st.st_ino);
+}
+
+str leader_identity(struct arena *a)
+{
+	return arena_printf(a, STR_FMT "-%d-%" PRId64, STR_ARG(place(a)), (int)getpid(), start_time(a, getpid()));
+}
+
+static bool holder_is_dead(struct arena *a, str identity)
+{
+	str rest = identity, pid_text, start_text;
+	int64_t pid, start;
+	if (!str_cut_prefix(&rest, place(a)) || !str_cut_prefix(&rest, S("-")) || !str_split(rest, '-', &pid_text, &start_text) ||
+	    !str_to_i64(pid_text, &pid) || !str_to_i64(start_text, &start) || pid <= 1 || pid > INT32_MAX)
+		return false;
+	if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+		return true;
+	int64_t now = start_time(a, pid);
+	return now != 0 && start != 0 && now != start; // the number is another's by now
+}
+
 // One try to take or renew the lease. False without an error: somebody else holds it.
 static bool try(struct leader *l, struct error *err)
 {
@@ -69,7 +126,7 @@ static bool try(struct leader *l, struct error *err)
 	str holder = lease->spec.holderIdentity ? *lease->spec.holderIdentity : S("");
 	bool mine = str_eq(holder, me);
 	int64_t duration = lease->spec.leaseDurationSeconds ? *lease->spec.leaseDurationSeconds : l->lease_s;
-	if (!mine && !str_empty(holder) && clock_mono(clock) - l->seen_at < duration * NS_PER_SEC)
+	if (!mine && !str_empty(holder) && clock_mono(clock) - l->seen_at < duration * NS_PER_SEC && !holder_is_dead(a, holder))
 		return false;
 	if (!mine) {
 		transitions = (lease->spec.leaseTransitions ? *lease->spec.leaseTransitions : 0) + 1;
@@ -126,8 +183,8 @@ bool leader_run(struct client *c, const struct leader_opts *o, void (*lost)(void
 		// The first failures are those of a server that is not there yet: it is waited for closely.
 		int64_t wait = l->retry_ns;
 		if (e.code) {
-			if (failures++ < 20)
-				wait = MIN(wait, 50 * NS_PER_MS * failures);
+			if (failures++ < CLOSE_TRIES)
+				wait = MIN(wait, 20 * NS_PER_MS);
 			else
 				log_warn("leader election: %s", e.text);
 		}

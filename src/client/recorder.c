@@ -89,7 +89,7 @@ static struct known *known_of(struct map *m, str key)
 static str object_key(struct arena *a, const struct core_v1_Event *e)
 {
 	const struct core_v1_ObjectReference *o = &e->involvedObject;
-	return arena_concat(a, o->kind, S("\n"), o->namespace, S("\n"), o->name, S("\n"), o->uid, S("\n"), o->apiVersion);
+	return arena_concat(a, e->source.component, S("\n"), o->kind, S("\n"), o->namespace, S("\n"), o->name, S("\n"), o->uid, S("\n"), o->apiVersion);
 }
 
 // Whether the object may still speak.
@@ -237,14 +237,13 @@ void recorder_free(struct recorder *r)
 	free(r);
 }
 
-void recorder_event(struct recorder *r, const struct resource_desc *resource, const struct meta_v1_ObjectMeta *about, str field_path,
-                    const char *type, const char *reason, const char *fmt, ...)
+__attribute__((format(printf, 8, 0)))
+static void note(struct recorder *r, const char *component, const struct resource_desc *resource, const struct meta_v1_ObjectMeta *about,
+                 str field_path, const char *type, const char *reason, const char *fmt, va_list ap)
 {
 	struct arena *a = arena_new(2048);
-	va_list ap;
-	va_start(ap, fmt);
 	str message = arena_vprintf(a, fmt, ap);
-	va_end(ap);
+	str source = component ? arena_dup(a, str_c(component)) : str_c(r->component);
 	if (message.n > MAX_MESSAGE)
 		message = arena_concat(a, str_sub(message, 0, MAX_MESSAGE - 3), S("..."));
 	int64_t wall = clock_wall(client_clock(r->client));
@@ -269,8 +268,8 @@ void recorder_event(struct recorder *r, const struct resource_desc *resource, co
 		.type = arena_dup(a, str_c(type)),
 		.reason = arena_dup(a, str_c(reason)),
 		.message = message,
-		.source = { .component = str_c(r->component), .host = str_c(r->host) },
-		.reportingComponent = str_c(r->component),
+		.source = { .component = source, .host = str_c(r->host) },
+		.reportingComponent = source,
 		.reportingInstance = str_c(r->host),
 		.firstTimestamp = now,
 		.lastTimestamp = now,
@@ -290,4 +289,22 @@ void recorder_event(struct recorder *r, const struct resource_desc *resource, co
 	pthread_mutex_unlock(&r->lock);
 	if (!taken)
 		arena_free(a);
+}
+
+void recorder_event(struct recorder *r, const struct resource_desc *resource, const struct meta_v1_ObjectMeta *about, str field_path,
+                    const char *type, const char *reason, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	note(r, NULL, resource, about, field_path, type, reason, fmt, ap);
+	va_end(ap);
+}
+
+void recorder_event_as(struct recorder *r, const char *component, const struct resource_desc *resource, const struct meta_v1_ObjectMeta *about,
+                       str field_path, const char *type, const char *reason, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	note(r, component, resource, about, field_path, type, reason, fmt, ap);
+	va_end(ap);
 }

@@ -1,0 +1,149 @@
+#include "controllers/manager.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+
+#include "base/heap.h"
+#include "base/log.h"
+#include "client/thread.h"
+
+static const struct controller controllers[] = {
+	{ "deployment-controller", deployment_setup, deployment_run },
+	{ "replicaset-controller", replicaset_setup, replicaset_run },
+};
+
+struct shared_informer {
+	const struct resource_desc *resource;
+	struct informer *informer;
+	bool started;
+	struct shared_informer *next;
+};
+
+struct used_informer {
+	struct informer *informer;
+	struct used_informer *next;
+};
+
+struct running {
+	struct manager *m;
+	const struct controller *controller;
+	void *self;
+	struct used_informer *uses;
+	struct running *next;
+};
+
+struct informer *manager_informer(struct manager *m, const struct resource_desc *r)
+{
+	struct shared_informer *s = m->informers;
+	while (s && s->resource != r)
+		s = s->next;
+	if (!s) {
+		s = ARENA_NEW(m->arena, struct shared_informer);
+		*s = (struct shared_informer){ .resource = r, .informer = informer_new(m->client, r, NULL), .next = m->informers };
+		m->informers = s;
+	}
+	struct used_informer *u = ARENA_NEW(m->arena, struct used_informer);
+	*u = (struct used_informer){ .informer = s->informer, .next = m->setting_up->uses };
+	m->setting_up->uses = u;
+	return s->informer;
+}
+
+struct workqueue *manager_queue(struct manager *m)
+{
+	return workqueue_new(m->clock, 0, 0);
+}
+
+static void *controller_main(void *ctx)
+{
+	struct running *r = ctx;
+	for (const struct used_informer *u = r->uses; u; u = u->next)
+		while (!informer_wait_synced(u->informer, 30 * 1000))
+			log_warn("%s: waits for its informers", r->controller->name);
+	log_debug("%s: runs", r->controller->name);
+	r->controller->run(r->self);
+	return NULL;
+}
+
+// "*", "*,-job-controller", "foo,bar": as upstream's --controllers.
+static bool chosen(const char *list, str name)
+{
+	bool star = !list || !*list;
+	for (str rest = str_c(list), one; list && str_next(&rest, ',', &one);) {
+		one = str_trim(one);
+		if (str_eq(one, name))
+			return true;
+		if (one.n > 1 && one.p[0] == '-' && str_eq(str_from(one, 1), name))
+			return false;
+		star |= str_eq(one, S("*"));
+	}
+	return star;
+}
+
+static bool find_resources(struct manager *m, struct error *err)
+{
+	const struct {
+		const struct resource_desc **to;
+		const char *group, *version, *resource;
+	} all[] = {
+		{ &m->r.pods, "", "v1", "pods" },
+		{ &m->r.nodes, "", "v1", "nodes" },
+		{ &m->r.namespaces, "", "v1", "namespaces" },
+		{ &m->r.services, "", "v1", "services" },
+		{ &m->r.endpoints, "", "v1", "endpoints" },
+		{ &m->r.serviceaccounts, "", "v1", "serviceaccounts" },
+		{ &m->r.configmaps, "", "v1", "configmaps" },
+		{ &m->r.secrets, "", "v1", "secrets" },
+		{ &m->r.replicationcontrollers, "", "v1", "replicationcontrollers" },
+		{ &m->r.persistentvolumes, "", "v1", "persistentvolumes" },
+		{ &m->r.persistentvolumeclaims, "", "v1", "persistentvolumeclaims" },
+		{ &m->r.resourcequotas, "", "v1", "resourcequotas" },
+		{ &m->r.replicasets, "apps", "v1", "replicasets" },
+		{ &m->r.deployments, "apps", "v1", "deployments" },
+		{ &m->r.daemonsets, "apps", "v1", "daemonsets" },
+		{ &m->r.statefulsets, "apps", "v1", "statefulsets" },
+		{ &m->r.controllerrevisions, "apps", "v1", "controllerrevisions" },
+		{ &m->r.jobs, "batch", "v1", "jobs" },
+		{ &m->r.cronjobs, "batch", "v1", "cronjobs" },
+		{ &m->r.endpointslices, "discovery.k8s.io", "v1", "endpointslices" },
+		{ &m->r.leases, "coordination.k8s.io", "v1", "leases" },
+		{ &m->r.clusterroles, "rbac.authorization.k8s.io", "v1", "clusterroles" },
+		{ &m->r.poddisruptionbudgets, "policy", "v1", "poddisruptionbudgets" },
+		{ &m->r.customresourcedefinitions, "apiextensions.k8s.io", "v1", "customresourcedefinitions" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		*all[i].to = schema_resource(str_c(all[i].group), str_c(all[i].version), str_c(all[i].resource));
+		if (!*all[i].to)
+			return error_set(err, "the schema has no %s/%s %s", all[i].group, all[i].version, all[i].resource);
+	}
+	return true;
+}
+
+bool manager_start(struct manager *m, struct error *err)
+{
+	if (!find_resources(m, err))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(controllers); i++) {
+		const struct controller *c = &controllers[i];
+		if (!chosen(m->options->controllers, str_c(c->name)))
+			continue;
+		struct running *r = ARENA_NEW(m->arena, struct running);
+		*r = (struct running){ .m = m, .controller = c };
+		m->setting_up = r;
+		r->self = c->setup(m);
+		m->setting_up = NULL;
+		if (!r->self)
+			continue;
+		r->next = m->running;
+		m->running = r;
+	}
+	for (struct shared_informer *s = m->informers; s; s = s->next)
+		if (!informer_start(s->informer, err))
+			return false;
+	for (struct running *r = m->running; r; r = r->next) {
+		pthread_t t;
+		if (!thread_start(&t, r->controller->name, controller_main, r, err))
+			return false;
+		pthread_detach(t);
+	}
+	return true;
+}
