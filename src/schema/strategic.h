@@ -10,5 +10,7 @@ struct value *strategic_apply(struct arena *a, const struct message_desc *m, con
 // Three-way: the patch that brings `current` to `modified`, deleting what `original` had and `modified` has not.
 struct value *strategic_make_three_way(struct arena *a, const struct message_desc *m, const struct value *original,
                                        const struct value *modified, const struct value *current, struct error *err);
+// Two-way: the patch that leads from `original` to `modified` (kubectl edit, label, set image, ...; an empty object: no change).
+struct value *strategic_make(struct arena *a, const struct message_desc *m, const struct value *original, const struct value *modified, struct error *err);
 
 #endif
