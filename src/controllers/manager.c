@@ -10,12 +10,15 @@
 static const struct controller controllers[] = {
 	{ "deployment-controller", deployment_setup, deployment_run },
 	{ "replicaset-controller", replicaset_setup, replicaset_run },
+	{ "endpointslice-controller", endpointslice_setup, endpointslice_run },
+	{ "endpoints-controller", endpoints_setup, endpoints_run },
+	{ "serviceaccount-controller", serviceaccount_setup, serviceaccount_run },
+	{ "root-ca-certificate-publisher-controller", root_ca_setup, root_ca_run },
 };
 
 struct shared_informer {
 	const struct resource_desc *resource;
 	struct informer *informer;
-	bool started;
 	struct shared_informer *next;
 };
 
@@ -32,6 +35,13 @@ struct running {
 	struct running *next;
 };
 
+static void use(struct manager *m, struct informer *i)
+{
+	struct used_informer *u = ARENA_NEW(m->arena, struct used_informer);
+	*u = (struct used_informer){ .informer = i, .next = m->setting_up->uses };
+	m->setting_up->uses = u;
+}
+
 struct informer *manager_informer(struct manager *m, const struct resource_desc *r)
 {
 	struct shared_informer *s = m->informers;
@@ -42,10 +52,16 @@ struct informer *manager_informer(struct manager *m, const struct resource_desc 
 		*s = (struct shared_informer){ .resource = r, .informer = informer_new(m->client, r, NULL), .next = m->informers };
 		m->informers = s;
 	}
-	struct used_informer *u = ARENA_NEW(m->arena, struct used_informer);
-	*u = (struct used_informer){ .informer = s->informer, .next = m->setting_up->uses };
-	m->setting_up->uses = u;
+	use(m, s->informer);
 	return s->informer;
+}
+
+void manager_adopt_informer(struct manager *m, struct informer *i)
+{
+	struct shared_informer *s = ARENA_NEW(m->arena, struct shared_informer);
+	*s = (struct shared_informer){ .informer = i, .next = m->informers };
+	m->informers = s;
+	use(m, i);
 }
 
 struct workqueue *manager_queue(struct manager *m)

@@ -50,6 +50,8 @@ struct controller {
 
 // The shared informer of a resource, made on first use; only within setup.
 struct informer *manager_informer(struct manager *m, const struct resource_desc *r);
+// Starts an informer of the controller's own with the shared ones; only within setup.
+void manager_adopt_informer(struct manager *m, struct informer *i);
 // A queue that is shut down with the manager.
 struct workqueue *manager_queue(struct manager *m);
 
