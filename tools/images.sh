@@ -1,0 +1,9 @@
+#!/bin/bash
+# Builds the images of the demo and the tests from Debian packages into DIR (build/images): nginx, busybox.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+dir=${1:-build/images}
+mkdir -p "$dir"
+export CORACLE_MKIMAGE_CACHE=${CORACLE_MKIMAGE_CACHE:-build/cache/mkimage}
+[ -f "$dir/nginx.tar" ] || tools/mkimage @tools/images/nginx --tag docker.io/library/nginx:1.29 --tag docker.io/library/nginx:latest -o "$dir/nginx.tar"
+[ -f "$dir/busybox.tar" ] || tools/mkimage @tools/images/busybox --tag docker.io/library/busybox:1.37 --tag docker.io/library/busybox:latest -o "$dir/busybox.tar"
