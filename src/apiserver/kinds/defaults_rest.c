@@ -62,11 +62,8 @@ DEFAULTS(statefulset, apps_v1_StatefulSet)
 		if (!s->updateStrategy.rollingUpdate)
 			s->updateStrategy.rollingUpdate = ARENA_NEW(a, struct apps_v1_RollingUpdateStatefulSetStrategy);
 	}
-	if (str_eq(s->updateStrategy.type, S("RollingUpdate")) && s->updateStrategy.rollingUpdate) {
+	if (str_eq(s->updateStrategy.type, S("RollingUpdate")) && s->updateStrategy.rollingUpdate)
 		DEFAULT_PTR(a, s->updateStrategy.rollingUpdate->partition, int32_t, 0);
-		if (!s->updateStrategy.rollingUpdate->maxUnavailable)
-			s->updateStrategy.rollingUpdate->maxUnavailable = number(a, 1);
-	}
 	if (!s->persistentVolumeClaimRetentionPolicy)
 		s->persistentVolumeClaimRetentionPolicy = ARENA_NEW(a, struct apps_v1_StatefulSetPersistentVolumeClaimRetentionPolicy);
 	default_str(&s->persistentVolumeClaimRetentionPolicy->whenDeleted, "Retain");
