@@ -91,6 +91,11 @@ void informer_add_index(struct informer *i, const char *name, index_fn fn)
 	(*at)->fn = fn;
 }
 
+void informer_set_trim(struct informer *i, void (*fn)(void *obj))
+{
+	i->trim = fn;
+}
+
 void informer_add_handler(struct informer *i, const struct informer_handler *h)
 {
 	struct handler **at = &i->handlers;

@@ -25,6 +25,8 @@ struct informer *informer_new(struct client *c, const struct resource_desc *r, c
 // server is asked for the short form and may send whole objects; the rest is dropped. Texts are copied.
 struct informer *informer_new_metadata(struct client *c, str group, str version, str resource, const struct list_opts *o);
 void informer_add_index(struct informer *i, const char *name, index_fn fn); // before the start; a name that is there already is left alone
+// Lets fn take out of an object, before it is cached, what nobody will ask for (managedFields always go). Before the start.
+void informer_set_trim(struct informer *i, void (*fn)(void *obj));
 void informer_add_handler(struct informer *i, const struct informer_handler *h); // before the start
 bool informer_start(struct informer *i, struct error *err);
 // Waits until the first list is complete; false on time-out.

@@ -43,6 +43,7 @@ struct informer {
 	const struct message_desc *item, *list;
 	struct index *indexes;
 	struct handler *handlers;
+	void (*trim)(void *obj);              // NULL: nothing
 	pthread_t thread;
 	bool started;
 	atomic_bool synced;

@@ -73,12 +73,20 @@ static str selectors(struct arena *a, const struct informer *i)
 	return q;
 }
 
-// An object as the server sent it into the cache. Nobody here reads managedFields, and they are half of an object.
+// Nobody here reads managedFields, and they are half of an object.
+static void trim(const struct informer *i, void *obj, struct meta_v1_ObjectMeta *meta)
+{
+	meta->managedFields = (struct meta_v1_ManagedFieldsEntry_list){ 0 };
+	if (i->trim)
+		i->trim(obj);
+}
+
+// An object as the server sent it into the cache.
 static void take(struct reflector *r, void *obj)
 {
 	struct informer *i = r->i;
 	struct meta_v1_ObjectMeta *meta = object_meta(i->item, obj);
-	meta->managedFields = (struct meta_v1_ManagedFieldsEntry_list){ 0 };
+	trim(i, obj, meta);
 	_cleanup_object_ struct object_ref *have = informer_get(i, meta->namespace, meta->name);
 	if (have && str_eq(have->meta->resourceVersion, meta->resourceVersion) && str_eq(have->meta->uid, meta->uid))
 		return;
@@ -206,7 +214,7 @@ static bool event(struct reflector *r, str line, struct error *err)
 		take(r, obj);
 	} else if (str_eq(type, S("DELETED"))) {
 		char key[320];
-		meta->managedFields = (struct meta_v1_ManagedFieldsEntry_list){ 0 };
+		trim(i, obj, meta);
 		_cleanup_object_ struct object_ref *final = object_ref_new(i->item, obj);
 		cache_delete(i, cache_key(key, sizeof(key), meta->namespace, meta->name), final);
 	} else if (!str_eq(type, S("BOOKMARK"))) {

@@ -14,6 +14,8 @@ static const struct controller controllers[] = {
 	{ "endpoints-controller", endpoints_setup, endpoints_run },
 	{ "serviceaccount-controller", serviceaccount_setup, serviceaccount_run },
 	{ "root-ca-certificate-publisher-controller", root_ca_setup, root_ca_run },
+	{ "namespace-controller", namespace_setup, namespace_run },
+	{ "garbage-collector-controller", garbage_collector_setup, garbage_collector_run }, // the last: it shares all informers
 };
 
 struct shared_informer {
@@ -62,6 +64,25 @@ void manager_adopt_informer(struct manager *m, struct informer *i)
 	*s = (struct shared_informer){ .informer = i, .next = m->informers };
 	m->informers = s;
 	use(m, i);
+}
+
+static struct shared_informer *find_informer(struct manager *m, const struct informer *i)
+{
+	struct shared_informer *s = m->informers;
+	while (s && s->informer != i)
+		s = s->next;
+	return s;
+}
+
+struct informer *manager_next_informer(struct manager *m, const struct informer *after)
+{
+	const struct shared_informer *s = after ? find_informer(m, after)->next : m->informers;
+	return s ? s->informer : NULL;
+}
+
+const struct resource_desc *manager_informer_resource(struct manager *m, const struct informer *i)
+{
+	return find_informer(m, i)->resource;
 }
 
 struct workqueue *manager_queue(struct manager *m)

@@ -52,6 +52,9 @@ struct controller {
 struct informer *manager_informer(struct manager *m, const struct resource_desc *r);
 // Starts an informer of the controller's own with the shared ones; only within setup.
 void manager_adopt_informer(struct manager *m, struct informer *i);
+// The shared informers, one after the other (NULL begins and ends), and what each watches; NULL: one of a controller's own.
+struct informer *manager_next_informer(struct manager *m, const struct informer *after);
+const struct resource_desc *manager_informer_resource(struct manager *m, const struct informer *i);
 // A queue that is shut down with the manager.
 struct workqueue *manager_queue(struct manager *m);
 
