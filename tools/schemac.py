@@ -5,6 +5,7 @@
 
 docs/schema.md describes the language; src/schema/schema.h describes what comes out of it.
 """
+import json
 import os
 import re
 import sys
@@ -48,6 +49,7 @@ class Message:
         self.fields = []
         self.object = self.atomic = self.hidden = False
         self.form = ''
+        self.unions = []
         self.c = package.prefix + '_' + name.replace('.', '_')
         self.full = package.name + '.' + name
 
@@ -56,7 +58,7 @@ class Resource:
     def __init__(self, package, name, kind):
         self.package, self.name, self.kind = package, name, kind
         self.singular, self.verbs, self.short, self.categories, self.body, self.columns = '', [], [], [], '', []
-        self.namespaced = False
+        self.namespaced = self.returns_deleted = False
 
 
 class Package:
@@ -119,9 +121,12 @@ def parse_head(p, w):
         r = Resource(p, w[1], w[2])
         r.namespaced = {'namespaced': True, 'cluster': False}[w[3]]
         for mark in w[4:]:
-            if not mark.startswith('body='):
+            if mark.startswith('body='):
+                r.body = mark[5:]
+            elif mark == 'deleted=object':
+                r.returns_deleted = True
+            else:
                 raise Bad('unknown mark ' + mark)
-            r.body = mark[5:]
         p.resources.append(r)
         return r
     elif w[0] == 'enum':
@@ -134,7 +139,11 @@ def parse_head(p, w):
 
 
 def parse_body(p, what, w, line):
-    if isinstance(what, Message):
+    if isinstance(what, Message) and w[0] == 'union':
+        union = dict(x.split('=', 1) for x in w[1:])
+        discriminator = union.pop('discriminator', None)
+        what.unions.append(({'discriminator': discriminator} if discriminator else {}) | {'fields-to-discriminateBy': union})
+    elif isinstance(what, Message):
         what.fields.append(parse_field(p, what, w))
     elif isinstance(what, Resource):
         if w[0] == 'singular':
@@ -201,6 +210,7 @@ def parse_field(p, msg, w):
                 f.flags.append('FF_ATOMIC')
             else:
                 f.granular = True
+                f.flags.append('FF_GRANULAR')
         elif key == 'patch':
             for v in value.split(','):
                 f.flags.append({'merge': 'FF_PATCH_MERGE', 'replace': 'FF_PATCH_REPLACE', 'retainKeys': 'FF_PATCH_RETAIN_KEYS'}[v])
@@ -382,14 +392,14 @@ def write_tables(out, packages, order):
         first = len(fields)
         local = []
         if m.object:
-            for name in ('kind', 'apiVersion'):
-                local.append((name, name, 0, name, 'FT_STRING', 'FL_ONE', ['FF_OMITEMPTY'], NONE, '', '', '', '', ''))
+            for meta in ('kind', 'apiVersion'):
+                local.append((meta, meta, 0, meta, 'FT_STRING', 'FL_ONE', ['FF_OMITEMPTY'], NONE, '', '', '', '', ''))
         for f in m.fields:
             local.append((f.json, f.proto, f.number, f.name, f.ft, f.label, f.flags, f.message.index if f.message else NONE,
                           f.keys, f.merge, f.default, f.go, f.oneof))
-        for json, proto, number, cname, ft, label, flags, message, keys, merge, default, go, oneof in local:
+        for name, proto, number, cname, ft, label, flags, message, keys, merge, default, go, oneof in local:
             fields.append('{ %d, %d, %d, offsetof(struct %s, %s), %s, %s, %s, %s, %d, %d, %d, %d, %d },' % (
-                pool.add(json), pool.add(proto), number, m.c, cname, ft, label, ' | '.join(flags) or '0',
+                pool.add(name), pool.add(proto), number, m.c, cname, ft, label, ' | '.join(flags) or '0',
                 'UINT32_MAX' if message == NONE else message, pool.add(keys), pool.add(merge), pool.add(default), pool.add(go), pool.add(oneof)))
         m.first = first
         m.pb_first = len(pbs)
@@ -415,9 +425,12 @@ def write_tables(out, packages, order):
         for h, i, base in flat:
             names.append('{ 0x%08x, %d, %s },' % (h, i, ' + '.join(base) or '0'))
         flags = [n for n, on in (('MF_TYPEMETA', m.object), ('MF_GRPC', m.package.grpc), ('MF_ATOMIC', m.atomic), ('MF_HIDDEN', m.hidden)) if on]
-        descs.append('{ %d, %d, %d, %d, sizeof(struct %s), %s, %d, %d, %d, %d, %d },' % (
+        if m.nnames > 256 or len(m.fields) > 60000:
+            sys.exit('%s: too many fields' % m.full)
+        unions = json.dumps(m.unions, separators=(',', ':')) if m.unions else ''
+        descs.append('{ %d, %d, %d, %d, sizeof(struct %s), %s, %d, %d, %d, %d, %d, %d },' % (
             pool.add(m.package.name), pool.add(m.name), m.first, m.n, m.c, ' | '.join(flags) or '0', m.first_name, m.nnames, m.pb_first, m.npb,
-            pool.add(m.package.prefix)))
+            pool.add(m.package.prefix), pool.add(unions)))
     resources, columns, groups = [], [], []
     by_gv = {((p.group or '') + '/' + p.version if p.group else p.version): p for p in packages if p.group is not None}
     for p in sorted((p for p in packages if p.order), key=lambda p: p.order):
@@ -428,10 +441,11 @@ def write_tables(out, packages, order):
             if body is None:
                 sys.exit('%s: no type %s for resource %s' % (owner.name, r.kind, r.name))
             lst = owner.messages.get(r.kind + 'List') if '/' not in r.name else None
-            resources.append('{ %d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %s, %d, %d, %s, %s },' % (
+            resources.append('{ %d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %s, %d, %d, %s, %s, %s },' % (
                 pool.add(p.group), pool.add(p.version), pool.add(r.name), pool.add(r.kind), pool.add(r.singular), pool.add(r.body),
                 pool.add(','.join(r.verbs)), pool.add(','.join(r.short)), pool.add(','.join(r.categories)), body.index,
-                lst.index if lst else 'UINT32_MAX', len(columns), len(r.columns), 'true' if r.namespaced else 'false', 'true' if p.preferred else 'false'))
+                lst.index if lst else 'UINT32_MAX', len(columns), len(r.columns), 'true' if r.namespaced else 'false', 'true' if p.preferred else 'false',
+                'true' if r.returns_deleted else 'false'))
             for name, typ, fmt, prio in r.columns:
                 columns.append('{ %d, %d, %d, %d },' % (pool.add(name), pool.add(typ), pool.add(fmt), prio))
     methods = []

@@ -6,7 +6,7 @@
 //
 // How a message becomes a C struct (`struct core_v1_Pod`; package k8s.io.api.core.v1 -> core_v1, ...meta.v1 -> meta_v1,
 // runtime.v1 of CRI -> cri_v1):
-//   - field names are the JSON names (gRPC: the proto names); C keywords get a trailing underscore (default_);
+//   - field names are the JSON names (gRPC: the proto names); C keywords and macros get a trailing underscore (default_, bool_, linux_);
 //   - objects of resources.tsv, lists and options begin with `str apiVersion, kind` (TypeMeta);
 //   - string -> str; bytes -> str (raw bytes); bool, int32_t, int64_t, uint32_t, uint64_t, double; gRPC enums -> int32_t;
 //   - "pointer" presence -> a pointer into the arena, NULL when absent (int32_t *replicas; str *storageClassName);
@@ -60,6 +60,7 @@ enum field_flag {
 	FF_PATCH_MERGE = 512, // patch-strategy=merge
 	FF_PATCH_REPLACE = 1024,
 	FF_PATCH_RETAIN_KEYS = 2048,
+	FF_GRANULAR = 4096,   // map-type=granular, where the type alone would be atomic
 };
 
 struct field_desc {
@@ -87,6 +88,7 @@ struct message_desc {
 	uint32_t first_name, nnames; // index by JSON name (tables.h)
 	uint32_t first_pb, npb;      // order by protobuf number (tables.h)
 	uint32_t prefix;      // pool offset: "core_v1"
+	uint32_t unions;      // pool offset: x-kubernetes-unions as JSON; 0: none
 };
 // MF_ATOMIC: map-type=atomic, the whole object has one owner in server-side apply. MF_HIDDEN: not in OpenAPI.
 enum { MF_TYPEMETA = 1, MF_GRPC = 2, MF_ATOMIC = 4, MF_HIDDEN = 8 };
@@ -116,6 +118,7 @@ struct resource_desc {
 	uint32_t list_message;// of the list; UINT32_MAX: none
 	uint32_t first_column, ncolumns;
 	bool namespaced, preferred;
+	bool returns_deleted; // DELETE answers with the object instead of a Status
 };
 size_t schema_resource_count(void);
 const struct resource_desc *schema_resource_at(size_t i);
