@@ -412,7 +412,7 @@ static bool run(const struct admission *ad, struct api_status *s, const plugin *
 bool admission_mutate(const struct admission *ad, struct api_status *s)
 {
 	static const plugin chain[] = {
-		namespace_lifecycle, limit_ranger_mutate, service_account_mutate, node_restriction, taint_nodes, priority_mutate, default_tolerations,
+		namespace_lifecycle, service_account_mutate, node_restriction, taint_nodes, priority_mutate, default_tolerations,
 		default_storage_class, storage_in_use, runtime_class, default_ingress_class, pod_topology,
 	};
 	return run(ad, s, chain, ARRAY_LEN(chain));
@@ -421,7 +421,7 @@ bool admission_mutate(const struct admission *ad, struct api_status *s)
 bool admission_validate(const struct admission *ad, struct api_status *s)
 {
 	static const plugin chain[] = {
-		limit_ranger_validate, service_account_validate, pod_security, priority_validate, claim_resize, certificates, resource_quota,
+		service_account_validate, priority_validate, claim_resize, certificates,
 	};
 	return run(ad, s, chain, ARRAY_LEN(chain));
 }

@@ -137,11 +137,11 @@ bool pod_graceful(struct request *r, void *obj, int64_t *grace)
 	const struct core_v1_Pod *p = obj;
 	int64_t period = *grace;
 	(void)r;
-	if (period == INT64_MIN)
+	if (period < 0) // not asked for
 		period = p->spec.terminationGracePeriodSeconds ? *p->spec.terminationGracePeriodSeconds : 0;
 	if (!p->spec.nodeName.n || pod_is_terminal(p))
 		period = 0;
-	*grace = period < 0 ? 1 : period;
+	*grace = period < 0 ? 1 : period; // upstream: never less than nothing
 	return true;
 }
 

@@ -1,0 +1,12 @@
+// Validation, per kind: what is wrong with an object, in upstream's words. Rule: pkg/apis/*/validation.
+#ifndef CORACLE_APISERVER_KINDS_VALIDATION_H
+#define CORACLE_APISERVER_KINDS_VALIDATION_H
+
+#include "apiserver/kinds/kinds.h"
+
+#define VALIDATION(kind) \
+	void kind##_validate(struct request *r, struct field_errors *e, const void *obj); \
+	void kind##_validate_update(struct request *r, enum update_target t, struct field_errors *e, const void *obj, const void *old)
+#define WARNINGS(kind) void kind##_warnings(struct request *r, const void *obj, const void *old)
+
+#endif
