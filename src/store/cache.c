@@ -171,8 +171,7 @@ bool cache_splice(struct buf *to, str json, int64_t revision, size_t *rest, size
 	return true;
 }
 
-// What stands behind "/registry/group/resource/".
-static struct cache_entry *entry_new(const struct cache_resource *r, str key, str json, int64_t revision, int64_t create_revision)
+struct cache_entry *cache_entry_new(const struct cache_resource *r, str key, str json, int64_t revision, int64_t create_revision)
 {
 	struct buf b = { 0 };
 	size_t rest = 0, rv_at = 0, rv_n = 0;
@@ -182,10 +181,11 @@ static struct cache_entry *entry_new(const struct cache_resource *r, str key, st
 		buf_add(&b, json);
 		rest = MIN(json.n, (size_t)1);
 	}
-	struct cache_entry *e = heap_alloc(sizeof(*e) + key.n + b.n);
+	struct cache_entry *e = heap_alloc(sizeof(*e) + key.n + b.n + 1);
 	char *to = (char *)(e + 1);
 	memcpy(to, key.p, key.n);
 	memcpy(to + key.n, b.p, b.n);
+	to[key.n + b.n] = '\n';
 	ptrdiff_t slash = r->namespaced ? str_find_char(key, '/') : 0;
 	*e = (struct cache_entry){ .refs = 1, .ns_n = slash > 0 ? (uint32_t)slash : 0, .key = str_n(to, key.n), .json = str_n(to + key.n, b.n),
 		                   .revision = revision, .create_revision = create_revision, .rest = rest, .rv_at = rv_at, .rv_n = rv_n };
@@ -413,12 +413,12 @@ static void apply(struct cache_resource *r, str key, const struct store_event *e
 			return;
 		}
 		e->type = CACHE_DELETED;
-		e->entry = entry_new(r, key, ev->entry.value, e->revision, ev->entry.create_revision);
+		e->entry = cache_entry_new(r, key, ev->entry.value, e->revision, ev->entry.create_revision);
 		root = without(r->root, key);
 		r->bytes -= previous->json.n;
 	} else {
 		e->type = previous ? CACHE_MODIFIED : CACHE_ADDED;
-		e->entry = entry_new(r, key, ev->entry.value, e->revision, ev->entry.create_revision);
+		e->entry = cache_entry_new(r, key, ev->entry.value, e->revision, ev->entry.create_revision);
 		root = insert(r->root, e->entry, str_hash(key));
 		r->bytes += e->entry->json.n - (previous ? previous->json.n : 0);
 	}
@@ -464,7 +464,7 @@ static bool load(const struct store_entry *e, void *ctx)
 		log_warn("store: nothing knows what " STR_FMT " is", STR_ARG(e->key));
 		return true;
 	}
-	struct cache_entry *entry = entry_new(r, rest, e->value, e->mod_revision, e->create_revision);
+	struct cache_entry *entry = cache_entry_new(r, rest, e->value, e->mod_revision, e->create_revision);
 	struct cache_node *root = insert(r->root, entry, str_hash(rest));
 	r->bytes += entry->json.n;
 	r->revision = MAX(r->revision, e->mod_revision);

@@ -31,7 +31,7 @@ struct cache_entry {
 	uint32_t ns_n;         // the key is "namespace/name", or "name" (ns_n == 0)
 	str key;
 	int64_t revision, create_revision;
-	str json;              // the object as a GET answers it
+	str json;              // the object as a GET answers it; a newline stands behind it (json.p[json.n])
 	size_t rest;           // where "metadata": begins: what follows kind and apiVersion, as items of a list have it
 	size_t rv_at, rv_n;    // the digits of resourceVersion
 	_Atomic(struct cache_side *) sides;
@@ -40,6 +40,9 @@ static inline str cache_entry_ns(const struct cache_entry *e) { return str_n(e->
 static inline str cache_entry_name(const struct cache_entry *e) { return e->ns_n ? str_from(e->key, e->ns_n + 1) : e->key; }
 struct cache_entry *cache_entry_ref(struct cache_entry *e);
 void cache_entry_unref(struct cache_entry *e);
+
+// An entry that is not in the cache (a state of the past). `key` is what stands behind "/registry/group/resource/".
+struct cache_entry *cache_entry_new(const struct cache_resource *r, str key, str json, int64_t revision, int64_t create_revision);
 
 // The side with that tag and kind, or NULL.
 const struct cache_side *cache_side_find(_Atomic(struct cache_side *) *sides, const void *tag, int kind);
