@@ -175,6 +175,8 @@ int controller_manager_main(int argc, char **argv)
 		{ "service-account-private-key-file", TEXT, &f.ignored, "accepted; tokens are issued by the API server's TokenRequest only" },
 		{ "use-service-account-credentials", BOOL, &f.ignored_bool, "accepted; all controllers use the kubeconfig's identity" },
 		{ "root-ca-file", TEXT, &f.o.root_ca_file, "certificate that goes into kube-root-ca.crt of each namespace" },
+		{ "cluster-signing-cert-file", TEXT, &f.o.signing_cert_file, "authority that signs CertificateSigningRequests" },
+		{ "cluster-signing-key-file", TEXT, &f.o.signing_key_file, "its key" },
 		{ "cluster-cidr", TEXT, &f.o.cluster_cidr, "range (or two, v4 and v6) of pod addresses" },
 		{ "service-cluster-ip-range", TEXT, &f.ignored, "accepted" },
 		{ "allocate-node-cidrs", BOOL, &f.o.allocate_node_cidrs, "give each node a part of --cluster-cidr (false)" },

@@ -15,6 +15,14 @@ static const struct controller controllers[] = {
 	{ "serviceaccount-controller", serviceaccount_setup, serviceaccount_run },
 	{ "root-ca-certificate-publisher-controller", root_ca_setup, root_ca_run },
 	{ "namespace-controller", namespace_setup, namespace_run },
+	{ "certificatesigningrequest-approving-controller", csr_approving_setup, csr_approving_run },
+	{ "certificatesigningrequest-signing-controller", csr_signing_setup, csr_signing_run },
+	{ "node-lifecycle-controller", node_lifecycle_setup, node_lifecycle_run },
+	{ "taint-eviction-controller", taint_eviction_setup, taint_eviction_run },
+	{ "node-ipam-controller", node_ipam_setup, node_ipam_run },
+	{ "pod-garbage-collector-controller", pod_gc_setup, pod_gc_run },
+	{ "clusterrole-aggregation-controller", clusterrole_aggregation_setup, clusterrole_aggregation_run },
+	{ "replicationcontroller-controller", replication_setup, replication_run },
 	{ "garbage-collector-controller", garbage_collector_setup, garbage_collector_run }, // the last: it shares all informers
 };
 

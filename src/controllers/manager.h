@@ -14,6 +14,7 @@
 
 struct manager_options {
 	const char *kubeconfig, *root_ca_file, *cluster_cidr, *controllers, *identity;
+	const char *signing_cert_file, *signing_key_file; // NULL: certificates are not signed
 	bool leader_elect, allocate_node_cidrs;
 	int lease_s, renew_s, retry_s;
 	int64_t node_mask_v4, node_mask_v6;
@@ -88,6 +89,8 @@ CONTROLLER(resourcequota);
 CONTROLLER(disruption);
 CONTROLLER(pv_protection);
 CONTROLLER(pvc_protection);
+CONTROLLER(csr_approving);
+CONTROLLER(csr_signing);
 #undef CONTROLLER
 
 #endif

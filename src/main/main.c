@@ -27,6 +27,8 @@ static const struct {
 } programs[] = {
 	{ "up", up_main, "start a cluster on this machine, or this machine's part of one" },
 	{ "down", down_main, "stop it; data stay" },
+	{ "join", join_main, "make this machine a node of a cluster" },
+	{ "token", token_main, "make a token for join" },
 	{ "sandbox", sandbox_main, "whole clusters in namespaces of this machine" },
 	{ "kubectl", kubectl_main, "talk to a cluster" },
 	{ "apiserver", apiserver_main, "component: the API" },

@@ -144,6 +144,7 @@ static bool prepare_control_plane(struct arena *a, const struct node_config *c, 
 	          pki_issue_files(ca, P("%s/apiserver", pki), UID_APISERVER, &serving, err) &&
 	          pki_issue_files(ca, P("%s/apiserver-kubelet-client", pki), UID_APISERVER, &kubelet_client, err) &&
 	          pki_signing_key(P("%s/sa", pki), UID_APISERVER, err) &&
+	          pki_authority_key(ca, P("%s/signing.key", pki), UID_CONTROLLER_MANAGER, err) &&
 	          kubeconfig_for(a, ca, P("%s/admin.conf", c->data_dir), 0, url, "kubernetes-admin", "system:masters", err) &&
 	          kubeconfig_for(a, ca, P("%s/controller-manager.conf", c->data_dir), UID_CONTROLLER_MANAGER, url, "system:kube-controller-manager", NULL, err) &&
 	          kubeconfig_for(a, ca, P("%s/scheduler.conf", c->data_dir), UID_SCHEDULER, url, "system:kube-scheduler", NULL, err);
@@ -226,6 +227,8 @@ const char *const *node_component_argv(struct arena *a, const struct node_config
 		*user = UID_CONTROLLER_MANAGER;
 		add(&l, "--kubeconfig=%s/controller-manager.conf", d);
 		add(&l, "--root-ca-file=%s/pki/ca.crt", d);
+		add(&l, "--cluster-signing-cert-file=%s/pki/ca.crt", d);
+		add(&l, "--cluster-signing-key-file=%s/pki/signing.key", d);
 		add(&l, "--cluster-cidr=%s", c->cluster_cidr);
 		add(&l, "--allocate-node-cidrs=true");
 		if (c->node_monitor_grace)

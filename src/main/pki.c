@@ -173,14 +173,66 @@ str pki_authority_pem(const struct pki_authority *ca, struct arena *a)
 	return cert_pem(a, ca->cert);
 }
 
-str pki_authority_hash(const struct pki_authority *ca, struct arena *a)
+static str key_hash(X509 *x, struct arena *a)
 {
 	unsigned char *der = NULL, digest[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
-	int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(ca->cert), &der);
+	int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
 	EVP_Digest(der, (size_t)MAX(n, 0), digest, &len, EVP_sha256(), NULL);
 	OPENSSL_free(der);
 	return arena_concat(a, S("sha256:"), hex_encode(a, str_n((char *)digest, len)));
+}
+
+str pki_authority_hash(const struct pki_authority *ca, struct arena *a)
+{
+	return key_hash(ca->cert, a);
+}
+
+bool pki_pin_matches(str pem, str pin)
+{
+	_cleanup_arena_ struct arena *a = arena_new(0);
+	_cleanup_bio_ BIO *b = BIO_new_mem_buf(pem.p, (int)pem.n);
+	_cleanup_x509_ X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
+	return x && str_eq_nocase(key_hash(x, a), pin);
+}
+
+// "DNS:a,IP:b", terminated; empty when no names are asked for.
+static void alternative_names(struct buf *san, const struct pki_request *r)
+{
+	for (const char *const *d = r->dns; d && *d; d++)
+		buf_printf(san, "%sDNS:%s", san->n ? "," : "", *d);
+	for (const char *const *i = r->ips; i && *i; i++)
+		buf_printf(san, "%sIP:%s", san->n ? "," : "", *i);
+	buf_add_char(san, 0);
+}
+
+bool pki_csr(struct arena *a, const struct pki_request *r, str *csr, str *key, struct error *err)
+{
+	_cleanup_pkey_ EVP_PKEY *k = EVP_EC_gen("P-256");
+	_cleanup_buf_ struct buf san = { 0 };
+	X509_REQ *q = X509_REQ_new();
+	X509_NAME *name = q ? X509_REQ_get_subject_name(q) : NULL;
+	alternative_names(&san, r);
+	bool ok = k && name && X509_REQ_set_version(q, X509_REQ_VERSION_1) &&
+	          (!r->organization || X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)r->organization, -1, -1, 0)) &&
+	          X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)r->common_name, -1, -1, 0) && X509_REQ_set_pubkey(q, k);
+	if (ok && san.n > 1) {
+		X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san.p);
+		STACK_OF(X509_EXTENSION) *list = e ? sk_X509_EXTENSION_new_null() : NULL;
+		ok = list && sk_X509_EXTENSION_push(list, e) && X509_REQ_add_extensions(q, list);
+		sk_X509_EXTENSION_free(list);
+		X509_EXTENSION_free(e);
+	}
+	if (ok && X509_REQ_sign(q, k, EVP_sha256())) {
+		_cleanup_bio_ BIO *b = BIO_new(BIO_s_mem());
+		PEM_write_bio_X509_REQ(b, q);
+		*csr = bio_text(a, b);
+		*key = key_pem(a, k);
+	} else {
+		ok = ssl_error(err, "certificate request");
+	}
+	X509_REQ_free(q);
+	return ok;
 }
 
 bool pki_issue(const struct pki_authority *ca, struct arena *a, const struct pki_request *r, str *cert, str *key, struct error *err)
@@ -193,11 +245,7 @@ bool pki_issue(const struct pki_authority *ca, struct arena *a, const struct pki
 		return false;
 	X509_set_issuer_name(x, X509_get_subject_name(ca->cert));
 	_cleanup_buf_ struct buf san = { 0 };
-	for (const char *const *d = r->dns; d && *d; d++)
-		buf_printf(&san, "%sDNS:%s", san.n ? "," : "", *d);
-	for (const char *const *i = r->ips; i && *i; i++)
-		buf_printf(&san, "%sIP:%s", san.n ? "," : "", *i);
-	buf_add_char(&san, 0);
+	alternative_names(&san, r);
 	const char *usage = r->server && r->client ? "serverAuth,clientAuth" : r->server ? "serverAuth" : "clientAuth";
 	if (!add_extension(x, ca->cert, NID_basic_constraints, "critical,CA:FALSE", err) ||
 	    !add_extension(x, ca->cert, NID_key_usage, "critical,digitalSignature", err) ||
@@ -252,6 +300,12 @@ bool pki_signing_key(const char *path, uid_t owner, struct error *err)
 	_cleanup_bio_ BIO *b = BIO_new(BIO_s_mem());
 	PEM_write_bio_PUBKEY(b, k);
 	return write_owned(key, key_pem(a, k), owner, 0600, err) && write_owned(pub, bio_text(a, b), owner, 0644, err);
+}
+
+bool pki_authority_key(const struct pki_authority *ca, const char *path, uid_t owner, struct error *err)
+{
+	_cleanup_arena_ struct arena *a = arena_new(0);
+	return io_exists(path) || write_owned(path, key_pem(a, ca->key), owner, 0600, err);
 }
 
 bool pki_kubeconfig(const char *path, uid_t owner, const char *server, str ca_pem, str cert, str key, const char *user, struct error *err)

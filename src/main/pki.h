@@ -29,6 +29,12 @@ bool pki_issue(const struct pki_authority *ca, struct arena *a, const struct pki
 bool pki_issue_files(const struct pki_authority *ca, const char *path, uid_t owner, const struct pki_request *r, struct error *err);
 // A key pair for ServiceAccount tokens (ES256): path.key for the signer, path.pub for whoever checks. Kept when there.
 bool pki_signing_key(const char *path, uid_t owner, struct error *err);
+// The authority's key for the one component that signs (the controller manager), readable by it alone. Kept when there.
+bool pki_authority_key(const struct pki_authority *ca, const char *path, uid_t owner, struct error *err);
+// A new key and a request for a certificate with these names (PKCS #10), both PEM.
+bool pki_csr(struct arena *a, const struct pki_request *r, str *csr, str *key, struct error *err);
+// Whether the SHA-256 of the certificate's public key is this ("sha256:<hex>").
+bool pki_pin_matches(str cert_pem, str pin);
 // SHA-256 of the authority's public key as kubeadm prints it: "sha256:<hex>".
 str pki_authority_hash(const struct pki_authority *ca, struct arena *a);
 
