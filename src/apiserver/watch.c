@@ -639,8 +639,8 @@ void do_watch(struct call *c)
 	struct watcher *w = ARENA_NEW(a, struct watcher);
 	w->c = c;
 	w->k = k;
-	int64_t revision, timeout;
-	bool send_initial;
+	int64_t revision = 0, timeout = 0;
+	bool send_initial = false;
 	if (!negotiate(c, true, &s)) {
 		if (s.code == 406)
 			s.message = S("406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, "
