@@ -1,0 +1,172 @@
+#include "kubelet/images.h"
+
+#include <stdlib.h>
+#include <sys/statvfs.h>
+
+#include "kubelet/objects.h"
+
+#define PULL_MS (60 * 60 * 1000)
+#define CALL_MS (2 * 60 * 1000)
+
+static bool fail(str *reason, str *message, const char *why, str text)
+{
+	*reason = str_c(why);
+	*message = text;
+	return false;
+}
+
+// Credentials of the pod's pull secrets for this image.
+static void credentials(struct worker *w, struct arena *a, const struct core_v1_Pod *pod, str image, struct auth_list *out)
+{
+	for (size_t i = 0; i < pod->spec.imagePullSecrets.n; i++) {
+		struct error err = { 0 };
+		str name = pod->spec.imagePullSecrets.v[i].name, config;
+		const struct core_v1_Secret *s = secret_get(w->k, a, pod->metadata.namespace, name, 0, &err);
+		if (!s) {
+			pod_event(w->k, pod, "Warning", "FailedToRetrieveImagePullSecret",
+			          "Unable to retrieve some image pull secrets (" STR_FMT "); attempting to pull the image may not succeed.", STR_ARG(name));
+			continue;
+		}
+		if (str_map_find(&s->data, S(".dockerconfigjson"), &config) || str_map_find(&s->data, S(".dockercfg"), &config))
+			image_auth(a, config, image, out);
+	}
+}
+
+static const struct cri_v1_Image *image_status(struct kubelet *k, struct arena *a, str image, struct error *err)
+{
+	struct cri_v1_ImageSpec spec = { .image = image, .user_specified_image = image };
+	struct cri_v1_ImageStatusRequest r = { .image = &spec };
+	struct cri_v1_ImageStatusResponse *s = CRI_IMAGE(&k->cri, a, ImageStatus, &r, CALL_MS, err);
+	if (!s)
+		return NULL;
+	static const struct cri_v1_Image absent;
+	return s->image ? s->image : &absent;
+}
+
+static bool pull(struct worker *w, struct arena *a, const struct core_v1_Pod *pod, const struct core_v1_Container *c, str image,
+                 struct cri_v1_PodSandboxConfig *sandbox, str *ref, str *reason, str *message)
+{
+	struct kubelet *k = w->k;
+	struct note *n = worker_note(w, c->name);
+	int64_t now = clock_mono(k->clock);
+	struct auth_list auths = { 0 };
+	struct error err = { 0 };
+	if (backoff_since_update(&n->pull, now)) {
+		str text = arena_concat(a, S("Back-off pulling image "), quoted(a, c->image));
+		container_event(k, a, pod, c->name, "Normal", "BackOff", STR_FMT, STR_ARG(text));
+		if (n->pull_error)
+			text = arena_concat(a, text, S(": "), str_c(n->pull_error));
+		return fail(reason, message, "ImagePullBackOff", text);
+	}
+	container_event(k, a, pod, c->name, "Normal", "Pulling", "Pulling image \"" STR_FMT "\"", STR_ARG(c->image));
+	credentials(w, a, pod, image, &auths);
+	struct cri_v1_ImageSpec spec = { .image = image, .annotations = pod->metadata.annotations, .user_specified_image = c->image };
+	struct cri_v1_PullImageResponse *answer = NULL;
+	k->counters[COUNT_PULLS]++;
+	for (size_t i = 0; !answer && i < MAX(auths.n, 1); i++) {
+		struct cri_v1_PullImageRequest r = { .image = &spec, .auth = auths.n ? &auths.v[i] : NULL, .sandbox_config = sandbox };
+		answer = CRI_IMAGE(&k->cri, a, PullImage, &r, PULL_MS, &err);
+	}
+	if (!answer) {
+		str text = cri_error_text(a, &err);
+		container_event(k, a, pod, c->name, "Warning", "Failed", "Failed to pull image \"" STR_FMT "\": " STR_FMT, STR_ARG(c->image),
+		                STR_ARG(text));
+		backoff_next(&n->pull, now, clock_mono(k->clock));
+		free(n->pull_error);
+		n->pull_error = heap_cstr(arena_concat(a, S("ErrImagePull: "), text));
+		return fail(reason, message, "ErrImagePull", text);
+	}
+	free(n->pull_error);
+	n->pull_error = NULL;
+	int64_t took = (clock_mono(k->clock) - now) / NS_PER_MS * NS_PER_MS;
+	const struct cri_v1_Image *there = image_status(k, a, answer->image_ref.n ? answer->image_ref : image, &err);
+	container_event(k, a, pod, c->name, "Normal", "Pulled",
+	                "Successfully pulled image \"" STR_FMT "\" in " STR_FMT " (" STR_FMT " including waiting). Image size: %llu bytes.",
+	                STR_ARG(c->image), STR_ARG(duration_text(a, took)), STR_ARG(duration_text(a, took)),
+	                (unsigned long long)(there ? there->size : 0));
+	*ref = there && there->id.n ? there->id : answer->image_ref;
+	return true;
+}
+
+bool image_ensure(struct worker *w, struct arena *a, const struct core_v1_Pod *pod, const struct core_v1_Container *c,
+                  struct cri_v1_PodSandboxConfig *sandbox, str *ref, str *reason, str *message)
+{
+	struct kubelet *k = w->k;
+	struct error err = { 0 };
+	str image;
+	if (!image_name(a, c->image, &image, &err)) {
+		str text = arena_printf(a, "Failed to apply default image tag \"" STR_FMT "\": %s", STR_ARG(c->image), err.text);
+		container_event(k, a, pod, c->name, "Warning", "InspectFailed", STR_FMT, STR_ARG(text));
+		return fail(reason, message, "InvalidImageName", text);
+	}
+	if (!str_eqc(c->imagePullPolicy, "Always")) {
+		const struct cri_v1_Image *there = image_status(k, a, image, &err);
+		if (!there) {
+			str text = arena_concat(a, S("Failed to inspect image \"\": "), cri_error_text(a, &err));
+			container_event(k, a, pod, c->name, "Warning", "InspectFailed", STR_FMT, STR_ARG(text));
+			return fail(reason, message, "ImageInspectError", text);
+		}
+		if (there->id.n) {
+			container_event(k, a, pod, c->name, "Normal", "Pulled",
+			                "Container image \"" STR_FMT "\" already present on machine and can be accessed by the pod", STR_ARG(c->image));
+			*ref = there->id;
+			return true;
+		}
+		if (str_eqc(c->imagePullPolicy, "Never")) {
+			str text = arena_concat(a, S("Container image "), quoted(a, c->image), S(" is not present with pull policy of Never"));
+			container_event(k, a, pod, c->name, "Warning", "ErrImageNeverPull", STR_FMT, STR_ARG(text));
+			return fail(reason, message, "ErrImageNeverPull", text);
+		}
+	}
+	return pull(w, a, pod, c, image, sandbox, ref, reason, message);
+}
+
+// --- Garbage -----------------------------------------------------------------------------------------------------------
+
+
+void image_gc(struct kubelet *k)
+{
+	_cleanup_arena_ struct arena *a = arena_new(0);
+	_cleanup_map_ struct map used = { 0 };
+	struct error err = { 0 };
+	struct statvfs fs;
+	struct cri_v1_ImageFsInfoRequest ir = { 0 };
+	struct cri_v1_ImageFsInfoResponse *info = CRI_IMAGE(&k->cri, a, ImageFsInfo, &ir, CALL_MS, &err);
+	if (!info || !info->image_filesystems.n || !info->image_filesystems.v[0].fs_id)
+		return;
+	if (statvfs(arena_cstr(a, info->image_filesystems.v[0].fs_id->mountpoint), &fs) < 0 || fs.f_blocks == 0)
+		return;
+	uint64_t capacity = (uint64_t)fs.f_blocks * fs.f_frsize, available = (uint64_t)fs.f_bavail * fs.f_frsize;
+	uint64_t percent = 100 - available * 100 / capacity;
+	if (percent < (uint64_t)k->cfg.image_gc_high)
+		return;
+	uint64_t wanted = capacity * (100 - (uint64_t)k->cfg.image_gc_low) / 100;
+	uint64_t to_free = wanted > available ? wanted - available : 0, freed = 0;
+	struct cri_v1_ListContainersRequest cr = { 0 };
+	struct cri_v1_ListContainersResponse *containers = CRI(&k->cri, a, ListContainers, &cr, CALL_MS, &err);
+	struct cri_v1_ListImagesRequest lr = { 0 };
+	struct cri_v1_ListImagesResponse *images = containers ? CRI_IMAGE(&k->cri, a, ListImages, &lr, CALL_MS, &err) : NULL;
+	if (!images)
+		return;
+	for (size_t i = 0; i < containers->containers.n; i++) {
+		map_put(&used, containers->containers.v[i].image_ref, a);
+		map_put(&used, containers->containers.v[i].image_id, a);
+	}
+	for (size_t i = 0; i < images->images.n && freed < to_free; i++) {
+		const struct cri_v1_Image *m = &images->images.v[i];
+		bool in_use = m->pinned || map_has(&used, m->id);
+		for (size_t d = 0; d < m->repo_digests.n; d++)
+			in_use |= map_has(&used, m->repo_digests.v[d]);
+		if (in_use)
+			continue;
+		struct cri_v1_ImageSpec spec = { .image = m->id };
+		struct cri_v1_RemoveImageRequest rr = { .image = &spec };
+		if (CRI_IMAGE(&k->cri, a, RemoveImage, &rr, CALL_MS, &err)) {
+			freed += m->size;
+			log_info("removed unused image " STR_FMT, STR_ARG(m->id));
+		}
+	}
+	if (freed < to_free)
+		log_warn("image file system is %llu %% full; freed %llu of %llu bytes", (unsigned long long)percent, (unsigned long long)freed,
+		         (unsigned long long)to_free);
+}
