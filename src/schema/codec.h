@@ -37,9 +37,18 @@ void map_settle(struct arena *a, struct any_list *map, size_t step);
 // Whether the C value of the field is one text slice (string, bytes, quantity, raw JSON).
 bool field_is_text(const struct field_desc *f);
 
+// --- Scanning JSON text; all of these leave *p anywhere when they return false ---
+
+// Takes the word (true, false, null) of n bytes.
+bool json_word(const char **p, const char *end, const char *w, size_t n);
+bool json_skip_number(const char **p, const char *end);
+// *p is at the opening quote.
+bool json_skip_string(const char **p, const char *end);
+// The inside of a string that json_skip_string has passed, with escapes undone and bad UTF-8 replaced by U+FFFD.
+str json_unescape(struct arena *a, const char *p, const char *end);
 // Whether the text is one JSON value (RFC 8259) with nothing after it.
 bool json_is_valid(str text);
-// Skips one JSON value; false when it is malformed. *p is then anywhere.
+// Skips one JSON value; false when it is malformed.
 bool json_skip(const char **p, const char *end);
 // Appends JSON text without white space and, if wanted, with HTML escaped as Go's encoder does.
 void json_compact(struct buf *to, str text, bool escape_html);

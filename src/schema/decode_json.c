@@ -51,238 +51,9 @@ static inline char peek(struct reader *r)
 	return r->p < r->end ? *r->p : 0;
 }
 
-static bool word(const char **p, const char *end, const char *w, size_t n)
-{
-	if ((size_t)(end - *p) < n || memcmp(*p, w, n) != 0)
-		return false;
-	*p += n;
-	return true;
-}
-
-static bool skip_number(const char **at, const char *end)
-{
-	const char *p = *at;
-	if (p < end && *p == '-')
-		p++;
-	if (p == end || *p < '0' || *p > '9')
-		return false;
-	if (*p == '0')
-		p++;
-	else
-		while (p < end && *p >= '0' && *p <= '9')
-			p++;
-	if (p < end && *p == '.') {
-		const char *first = ++p;
-		while (p < end && *p >= '0' && *p <= '9')
-			p++;
-		if (p == first)
-			return false;
-	}
-	if (p < end && (*p == 'e' || *p == 'E')) {
-		p++;
-		if (p < end && (*p == '+' || *p == '-'))
-			p++;
-		const char *first = p;
-		while (p < end && *p >= '0' && *p <= '9')
-			p++;
-		if (p == first)
-			return false;
-	}
-	*at = p;
-	return true;
-}
-
-static bool skip_string(const char **at, const char *end)
-{
-	const char *p = *at + 1;
-	for (; p < end && *p != '"'; p++) {
-		if ((unsigned char)*p < 0x20)
-			return false;
-		if (*p != '\\')
-			continue;
-		if (++p == end)
-			return false;
-		if (*p == 'u') {
-			for (int i = 0; i < 4; i++)
-				if (++p == end || !((*p >= '0' && *p <= '9') || ((*p | 32) >= 'a' && (*p | 32) <= 'f')))
-					return false;
-		} else if (!memchr("\"\\/bfnrt", *p, 8)) {
-			return false;
-		}
-	}
-	if (p >= end)
-		return false;
-	*at = p + 1;
-	return true;
-}
-
-// Go's limit on nesting.
-#define MAX_NESTING 10000
-
-bool json_skip(const char **at, const char *end)
-{
-	unsigned char object[MAX_NESTING / 8 + 1]; // a bit per open level: object or array
-	int depth = 0;
-	const char *p = *at;
-	bool want_value = true, first = false;
-	for (;;) {
-		while (p < end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r'))
-			p++;
-		if (p == end)
-			return false;
-		bool in_object = depth > 0 && (object[(depth - 1) / 8] >> ((depth - 1) % 8) & 1);
-		if (!want_value || (first && (*p == ']' || *p == '}'))) {
-			if (*p == (in_object ? '}' : ']')) {
-				p++;
-				depth--;
-			} else if (*p == ',' && !first) {
-				p++;
-				want_value = true;
-				first = false;
-				continue;
-			} else {
-				return false;
-			}
-		} else {
-			if (in_object) {
-				if (*p != '"' || !skip_string(&p, end))
-					return false;
-				while (p < end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r'))
-					p++;
-				if (p == end || *p++ != ':')
-					return false;
-				while (p < end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r'))
-					p++;
-				if (p == end)
-					return false;
-			}
-			if (*p == '{' || *p == '[') {
-				if (depth == MAX_NESTING)
-					return false;
-				unsigned char bit = (unsigned char)(1u << depth % 8);
-				object[depth / 8] = (unsigned char)((depth % 8 ? object[depth / 8] & ~bit : 0) | (*p == '{' ? bit : 0));
-				depth++;
-				p++;
-				want_value = first = true;
-				continue;
-			}
-			bool ok = *p == '"'   ? skip_string(&p, end)
-			          : *p == 't' ? word(&p, end, "true", 4)
-			          : *p == 'f' ? word(&p, end, "false", 5)
-			          : *p == 'n' ? word(&p, end, "null", 4)
-			                      : skip_number(&p, end);
-			if (!ok)
-				return false;
-		}
-		first = want_value = false;
-		if (depth == 0) {
-			*at = p;
-			return true;
-		}
-	}
-}
-
-bool json_is_valid(str text)
-{
-	const char *p = text.p, *end = text.p + text.n;
-	if (!text.n || !json_skip(&p, end))
-		return false;
-	while (p < end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r'))
-		p++;
-	return p == end;
-}
-
 static bool skip(struct reader *r)
 {
 	return json_skip(&r->p, r->end) || malformed(r);
-}
-
-static int hex4(const char *p)
-{
-	int v = 0;
-	for (int i = 0; i < 4; i++) {
-		char c = p[i];
-		v = v * 16 + (c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
-	}
-	return v;
-}
-
-static char *put_rune(char *to, uint32_t c)
-{
-	if (c < 0x80) {
-		*to++ = (char)c;
-	} else if (c < 0x800) {
-		*to++ = (char)(0xc0 | c >> 6);
-		*to++ = (char)(0x80 | (c & 63));
-	} else if (c < 0x10000) {
-		*to++ = (char)(0xe0 | c >> 12);
-		*to++ = (char)(0x80 | (c >> 6 & 63));
-		*to++ = (char)(0x80 | (c & 63));
-	} else {
-		*to++ = (char)(0xf0 | c >> 18);
-		*to++ = (char)(0x80 | (c >> 12 & 63));
-		*to++ = (char)(0x80 | (c >> 6 & 63));
-		*to++ = (char)(0x80 | (c & 63));
-	}
-	return to;
-}
-
-// Bytes of the UTF-8 sequence at p, 0 when there is no valid one.
-static size_t sequence(const char *p, const char *end)
-{
-	for (size_t n = 1; n <= 4 && n <= (size_t)(end - p); n++)
-		if (str_utf8_valid(str_n(p, n)))
-			return n;
-	return 0;
-}
-
-// The inside of a string (already checked by skip_string) with escapes undone and bad UTF-8 replaced.
-static str unescape(struct arena *a, const char *p, const char *end)
-{
-	size_t n = (size_t)(end - p);
-	char *out = arena_alloc(a, n * 3 + 1), *to = out;
-	while (p < end) {
-		if (*p != '\\') {
-			if ((unsigned char)*p < 0x80) {
-				*to++ = *p++;
-				continue;
-			}
-			size_t k = sequence(p, end);
-			if (!k) {
-				to = put_rune(to, 0xfffd);
-				p++;
-			} else {
-				memcpy(to, p, k);
-				to += k;
-				p += k;
-			}
-			continue;
-		}
-		char c = p[1];
-		p += 2;
-		switch (c) {
-		case 'b': *to++ = '\b'; break;
-		case 'f': *to++ = '\f'; break;
-		case 'n': *to++ = '\n'; break;
-		case 'r': *to++ = '\r'; break;
-		case 't': *to++ = '\t'; break;
-		case 'u': {
-			uint32_t u = (uint32_t)hex4(p);
-			p += 4;
-			if (u >= 0xd800 && u < 0xdc00 && end - p >= 6 && p[0] == '\\' && p[1] == 'u') {
-				uint32_t low = (uint32_t)hex4(p + 2);
-				if (low >= 0xdc00 && low < 0xe000) {
-					u = 0x10000 + ((u - 0xd800) << 10) + (low - 0xdc00);
-					p += 6;
-				}
-			}
-			to = put_rune(to, u >= 0xd800 && u < 0xe000 ? 0xfffd : u);
-			break;
-		}
-		default: *to++ = c;
-		}
-	}
-	return str_n(out, (size_t)(to - out));
 }
 
 // A string token. Without escapes and with good UTF-8 it stays where it is.
@@ -297,10 +68,10 @@ static bool read_string(struct reader *r, str *out)
 		r->p = p + 1;
 		if (high < 0x80 || str_utf8_valid(*out))
 			return true;
-	} else if (!skip_string(&r->p, r->end)) {
+	} else if (!json_skip_string(&r->p, r->end)) {
 		return malformed(r);
 	}
-	*out = unescape(r->a, first, r->p - 1);
+	*out = json_unescape(r->a, first, r->p - 1);
 	return true;
 }
 
@@ -437,7 +208,7 @@ static bool read_integer(struct reader *r, const struct field_desc *f, char *to,
 	if (*r->p != '-' && (*r->p < '0' || *r->p > '9'))
 		return wrong_type(r, f, false, at);
 	const char *first = r->p;
-	if (!skip_number(&r->p, r->end))
+	if (!json_skip_number(&r->p, r->end))
 		return malformed(r);
 	str text = str_n(first, (size_t)(r->p - first));
 	int64_t v = 0;
@@ -468,7 +239,7 @@ static bool read_double(struct reader *r, const struct field_desc *f, double *to
 	if (*r->p != '-' && (*r->p < '0' || *r->p > '9'))
 		return wrong_type(r, f, false, at);
 	const char *first = r->p;
-	if (!skip_number(&r->p, r->end))
+	if (!json_skip_number(&r->p, r->end))
 		return malformed(r);
 	size_t n = (size_t)(r->p - first);
 	char text[400];
@@ -590,7 +361,7 @@ static bool read_int_or_string(struct reader *r, struct int_or_string *to, const
 		str text;
 		return read_own_text(r, "int32", &text, at);
 	}
-	if (!skip_number(&r->p, r->end))
+	if (!json_skip_number(&r->p, r->end))
 		return malformed(r);
 	str text = str_n(first, (size_t)(r->p - first));
 	int64_t v;
@@ -689,7 +460,7 @@ static bool read_value(struct reader *r, const struct field_desc *f, char *to, c
 		if (c != 't' && c != 'f')
 			return wrong_type(r, f, false, at);
 		*(bool *)to = c == 't';
-		return (c == 't' ? word(&r->p, r->end, "true", 4) : word(&r->p, r->end, "false", 5)) || malformed(r);
+		return (c == 't' ? json_word(&r->p, r->end, "true", 4) : json_word(&r->p, r->end, "false", 5)) || malformed(r);
 	case FT_STRING:
 		return c == '"' ? read_string(r, (str *)to) : wrong_type(r, f, false, at);
 	case FT_DOUBLE:
@@ -725,7 +496,7 @@ static bool read_value(struct reader *r, const struct field_desc *f, char *to, c
 // null: lists, maps and types with a form of their own become zero, other plain values stay as they are.
 static bool read_null(struct reader *r, const struct field_desc *f, bool strings, char *to)
 {
-	if (!word(&r->p, r->end, "null", 4))
+	if (!json_word(&r->p, r->end, "null", 4))
 		return malformed(r);
 	if (strings)
 		return true;
@@ -880,7 +651,7 @@ static bool read_field(struct reader *r, const struct field_desc *f, char *to, c
 	if (f->label == FL_LIST || f->label == FL_MAP) {
 		if (c == 'n') {
 			*(struct any_list *)to = (struct any_list){ 0 };
-			return word(&r->p, r->end, "null", 4) || malformed(r);
+			return json_word(&r->p, r->end, "null", 4) || malformed(r);
 		}
 		if (c != (f->label == FL_LIST ? '[' : '{'))
 			return wrong_type(r, f, true, at);
@@ -889,7 +660,7 @@ static bool read_field(struct reader *r, const struct field_desc *f, char *to, c
 	if (f->flags & FF_POINTER) {
 		if (c == 'n') {
 			*(void **)to = NULL;
-			return word(&r->p, r->end, "null", 4) || malformed(r);
+			return json_word(&r->p, r->end, "null", 4) || malformed(r);
 		}
 		if (!*(void **)to)
 			*(void **)to = arena_alloc(r->a, field_value_size(f));
@@ -963,7 +734,7 @@ void *schema_from_json(struct arena *a, const struct message_desc *m, str json, 
 	if (c == '{') {
 		ok = read_message(&r, m, obj, NULL);
 	} else if (c == 'n') {
-		ok = word(&r.p, r.end, "null", 4) || malformed(&r);
+		ok = json_word(&r.p, r.end, "null", 4) || malformed(&r);
 	} else if (c == 0) {
 		ok = malformed(&r);
 	} else {

@@ -16,34 +16,6 @@ static void write_name(struct buf *to, str name)
 	to->n += name.n + 3;
 }
 
-void json_compact(struct buf *to, str text, bool escape_html)
-{
-	static const char hex[] = "0123456789abcdef";
-	bool in_string = false;
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-		if (!in_string && (c == ' ' || c == '\n' || c == '\t' || c == '\r'))
-			continue;
-		if (c == '"') {
-			in_string = !in_string;
-		} else if (in_string && c == '\\' && i + 1 < text.n) {
-			buf_add_char(to, '\\');
-			c = (unsigned char)text.p[++i];
-		} else if (escape_html && (c == '<' || c == '>' || c == '&')) {
-			buf_add(to, S("\\u00"));
-			buf_add_char(to, hex[c >> 4]);
-			buf_add_char(to, hex[c & 15]);
-			continue;
-		} else if (escape_html && c == 0xe2 && i + 2 < text.n && (unsigned char)text.p[i + 1] == 0x80 && ((unsigned char)text.p[i + 2] & ~1) == 0xa8) {
-			buf_add(to, S("\\u202"));
-			buf_add_char(to, hex[(unsigned char)text.p[i + 2] & 15]);
-			i += 2;
-			continue;
-		}
-		buf_add_char(to, (char)c);
-	}
-}
-
 static void write_base64(struct buf *to, str bytes)
 {
 	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

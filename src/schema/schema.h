@@ -161,11 +161,12 @@ void *schema_new(struct arena *a, const struct message_desc *m);
 void *schema_from_value(struct arena *a, const struct message_desc *m, const struct value *v, const struct decode_opts *o, struct error *err);
 // Struct -> value tree, members in upstream's order (as Go's encoder: struct order; map keys sorted).
 struct value *schema_to_value(struct arena *a, const struct message_desc *m, const void *obj);
-// JSON bytes -> struct in one pass (the same checks and words).
+// JSON bytes -> struct in one pass (the same checks and words). Slices point into `json`, which must outlive the struct.
 void *schema_from_json(struct arena *a, const struct message_desc *m, str json, const struct decode_opts *o, struct error *err);
 // Struct -> JSON bytes as Go's encoding/json writes them (HTML escaped), without a newline.
 void schema_to_json(struct buf *to, const struct message_desc *m, const void *obj);
-// Protobuf message bytes, without the k8s envelope. Unknown fields are skipped. Bounded depth (100) and sizes.
+// Protobuf message bytes, without the k8s envelope. Unknown fields are skipped. Bounded depth (100) and sizes. Slices point into
+// `bytes`. kind and apiVersion are not in the message: the caller sets them.
 void *schema_from_pb(struct arena *a, const struct message_desc *m, str bytes, struct error *err);
 void schema_to_pb(struct buf *to, const struct message_desc *m, const void *obj);
 // The k8s envelope: "k8s\0" and runtime.Unknown. `bytes` of schema_unwrap_pb stay where they are.
