@@ -60,7 +60,8 @@ struct apiserver {
 	_Atomic bool ready, stopping;
 	int64_t started_ns;
 	struct map discovery;         // path -> str *: documents that are made once
-	str openapi_v2, root_paths;
+	str root_paths;
+	struct documents *documents;  // OpenAPI, as far as they were asked for
 	struct pinned *pinned;        // views that paged lists go on with (read.c)
 };
 
@@ -162,6 +163,8 @@ bool openapi(struct call *c);
 bool discovery_load(struct apiserver *s, struct error *err);
 void health_text(struct call *c, str path);
 
+struct documents *documents_new(struct arena *a); // openapi.c
+void documents_free(struct documents *d);
 struct pinned *pinned_new(struct arena *a); // read.c
 void cache_drop(struct apiserver *s);       // gives the pinned views and the cache back
 

@@ -207,6 +207,7 @@ static bool serve_api(const struct config *config, struct error *err)
 		goto out;
 	s->metrics = metrics_new(s);
 	s->pinned = pinned_new(s->arena);
+	s->documents = documents_new(s->arena);
 	s->policy = policy_new(&config->policy, err);
 	if (!s->policy)
 		goto out;
@@ -235,6 +236,7 @@ out:
 	store_close(s->store);
 	policy_free(s->policy);
 	metrics_free(s->metrics);
+	documents_free(s->documents);
 	map_free(&s->by_path);
 	map_free(&s->by_resource);
 	map_free(&s->discovery);
