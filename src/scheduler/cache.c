@@ -98,7 +98,7 @@ void pod_info_free(struct pod_info *p)
 	arena_free(p->arena);
 }
 
-static struct node_info *node_get(struct cache *c, str name)
+static struct node_info *node_get(struct node_cache *c, str name)
 {
 	struct node_info *n = map_get(&c->nodes, name);
 	if (n)
@@ -116,7 +116,7 @@ static struct node_info *node_get(struct cache *c, str name)
 	return n;
 }
 
-static void node_drop(struct cache *c, struct node_info *n)
+static void node_drop(struct node_cache *c, struct node_info *n)
 {
 	map_del(&c->nodes, n->name);
 	c->list.v[n->slot] = c->list.v[--c->list.n];
@@ -169,7 +169,7 @@ static uint32_t node_changes(const struct core_v1_Node *old, const struct core_v
 	return same ? e : e | EV_NODE_ALLOCATABLE;
 }
 
-uint32_t cache_set_node(struct cache *c, struct object_ref *ref)
+uint32_t node_cache_set(struct node_cache *c, struct object_ref *ref)
 {
 	const struct core_v1_Node *node = object_of(ref);
 	struct node_info *n = node_get(c, node->metadata.name);
@@ -188,7 +188,7 @@ uint32_t cache_set_node(struct cache *c, struct object_ref *ref)
 	return events;
 }
 
-void cache_remove_node(struct cache *c, str name)
+void node_cache_remove(struct node_cache *c, str name)
 {
 	struct node_info *n = map_get(&c->nodes, name);
 	if (!n)
@@ -212,7 +212,7 @@ static void count(struct node_info *n, const struct pod_info *p, int64_t sign)
 		*resources_scalar(n->arena, &n->requested, p->request.scalars.v[i].name) += sign * p->request.scalars.v[i].value;
 }
 
-void cache_place(struct cache *c, struct pod_info *p, str node)
+void node_cache_place(struct node_cache *c, struct pod_info *p, str node)
 {
 	struct node_info *n = node_get(c, node);
 	if (n->pods.n == n->pods.cap) {
@@ -225,7 +225,7 @@ void cache_place(struct cache *c, struct pod_info *p, str node)
 	count(n, p, 1);
 }
 
-void cache_unplace(struct cache *c, struct pod_info *p)
+void node_cache_unplace(struct node_cache *c, struct pod_info *p)
 {
 	struct node_info *n = p->node;
 	if (!n)
@@ -238,7 +238,7 @@ void cache_unplace(struct cache *c, struct pod_info *p)
 		node_drop(c, n);
 }
 
-void cache_free(struct cache *c)
+void node_cache_free(struct node_cache *c)
 {
 	while (c->list.n)
 		node_drop(c, c->list.v[c->list.n - 1]);

@@ -59,7 +59,7 @@ struct node_info {
 	size_t slot;               // index in the cache's list
 };
 
-struct cache;
+struct node_cache;
 struct scheduler;
 
 // What changed in the cluster; a plugin names the changes that may make it change its mind.

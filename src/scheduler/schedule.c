@@ -127,7 +127,7 @@ static int by_importance(const void *a, const void *b)
 struct victims { struct pod_info **v; size_t n; };
 
 // Which pods of lower priority would have to go from a node; false: even without all of them the pod does not fit.
-static bool victims_on(struct cycle *c, struct cache *cache, struct node_info *n, struct victims *out)
+static bool victims_on(struct cycle *c, struct node_cache *cache, struct node_info *n, struct victims *out)
 {
 	struct victims lower = { 0 };
 	struct verdict v;
@@ -139,18 +139,18 @@ static bool victims_on(struct cycle *c, struct cache *cache, struct node_info *n
 		return false;
 	str name = n->name;
 	for (size_t i = 0; i < lower.n; i++)
-		cache_unplace(cache, lower.v[i]);
+		node_cache_unplace(cache, lower.v[i]);
 	bool possible = pre_filters(c, &v, &by) && fits(c, n, &v, &by);
 	qsort(lower.v, lower.n, sizeof(*lower.v), by_importance);
 	for (size_t i = 0; i < lower.n; i++) { // take back whoever can stay, the most important first
-		cache_place(cache, lower.v[i], name);
+		node_cache_place(cache, lower.v[i], name);
 		if (possible && !(pre_filters(c, &v, &by) && fits(c, n, &v, &by))) {
-			cache_unplace(cache, lower.v[i]);
+			node_cache_unplace(cache, lower.v[i]);
 			*LIST_ADD(c->arena, out) = lower.v[i];
 		}
 	}
 	for (size_t i = 0; i < out->n; i++)
-		cache_place(cache, out->v[i], name);
+		node_cache_place(cache, out->v[i], name);
 	return possible && out->n;
 }
 
@@ -167,7 +167,7 @@ static bool lesser(const struct victims *x, const struct victims *y)
 	return sum_x != sum_y ? sum_x < sum_y : x->n < y->n;
 }
 
-static str preempt(struct cycle *c, struct cache *cache, struct node_info *const *resolvable, size_t n, size_t all, struct placement *out)
+static str preempt(struct cycle *c, struct node_cache *cache, struct node_info *const *resolvable, size_t n, size_t all, struct placement *out)
 {
 	struct tally why = { 0 };
 	const struct core_v1_PodSpec *spec = &c->pod->pod->spec;
@@ -195,7 +195,7 @@ static str preempt(struct cycle *c, struct cache *cache, struct node_info *const
 	return fit_message(c->arena, all, &why);
 }
 
-struct placement schedule_pod(struct scheduler *s, struct arena *a, struct cache *cache, const struct pod_info *p, const struct rng *rng,
+struct placement schedule_pod(struct scheduler *s, struct arena *a, struct node_cache *cache, const struct pod_info *p, const struct rng *rng,
                               int64_t now_ns)
 {
 	struct placement out = { 0 };

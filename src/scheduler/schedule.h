@@ -14,7 +14,7 @@ struct placement {
 };
 
 // Everything of the answer is in the arena or the cache's.
-struct placement schedule_pod(struct scheduler *s, struct arena *a, struct cache *cache, const struct pod_info *p, const struct rng *rng,
+struct placement schedule_pod(struct scheduler *s, struct arena *a, struct node_cache *cache, const struct pod_info *p, const struct rng *rng,
                               int64_t now_ns);
 
 #endif

@@ -33,7 +33,7 @@ struct scheduler {
 	struct informer *pod_informer, *node_informer, *service_informer, *replicaset_informer;
 	pthread_mutex_t lock;   // everything below
 	pthread_cond_t work;    // the queue has changed
-	struct cache cache;
+	struct node_cache cache;
 	struct queue queue;
 	struct map known;       // ns/name -> struct pod_info, of all pods that are not finished
 	pthread_mutex_t bind_lock;
@@ -61,7 +61,7 @@ static bool forget(struct scheduler *s, str key)
 	if (!p)
 		return false;
 	bool placed = p->node != NULL;
-	cache_unplace(&s->cache, p);
+	node_cache_unplace(&s->cache, p);
 	queue_remove(&s->queue, p);
 	pod_info_free(p);
 	return placed;
@@ -94,7 +94,7 @@ static void pod_changed(struct object_ref *old, struct object_ref *obj, void *ct
 			struct pod_info *p = pod_info_new(obj);
 			map_put(&s->known, p->key, p);
 			if (pod->spec.nodeName.n) {
-				cache_place(&s->cache, p, pod->spec.nodeName);
+				node_cache_place(&s->cache, p, pod->spec.nodeName);
 				events |= was_placed ? 0 : EV_POD_ADD;
 			} else {
 				queue_add(&s->queue, p, now_ns(s));
@@ -112,11 +112,11 @@ static void node_changed(struct object_ref *old, struct object_ref *obj, void *c
 	struct scheduler *s = ctx;
 	pthread_mutex_lock(&s->lock);
 	if (obj) {
-		uint32_t events = cache_set_node(&s->cache, obj);
+		uint32_t events = node_cache_set(&s->cache, obj);
 		if (events && queue_move(&s->queue, events, now_ns(s)))
 			pthread_cond_signal(&s->work);
 	} else {
-		cache_remove_node(&s->cache, object_ref_meta(old)->name);
+		node_cache_remove(&s->cache, object_ref_meta(old)->name);
 	}
 	pthread_mutex_unlock(&s->lock);
 }
@@ -163,7 +163,7 @@ static void unassume(struct scheduler *s, str key, str uid)
 	pthread_mutex_lock(&s->lock);
 	struct pod_info *p = map_get(&s->known, key);
 	if (p && p->assumed && str_eq(p->pod->metadata.uid, uid)) {
-		cache_unplace(&s->cache, p);
+		node_cache_unplace(&s->cache, p);
 		p->assumed = false;
 		queue_put_back(&s->queue, p, false, now_ns(s));
 		queue_move(&s->queue, EV_POD_DELETE, now_ns(s));
@@ -302,7 +302,7 @@ static void schedule_next(struct scheduler *s)
 		p->place = POD_NOWHERE;
 		p->assumed = true;
 		str node = arena_dup(a, to.node->name);
-		cache_place(&s->cache, p, node);
+		node_cache_place(&s->cache, p, node);
 		pthread_mutex_unlock(&s->lock);
 		bind_later(s, pod, node);
 		return;

@@ -32,13 +32,13 @@ static struct pod_info *pod(const char *json)
 	return pod_info_new(r);
 }
 
-static void add_node(struct cache *c, const char *json)
+static void add_node(struct node_cache *c, const char *json)
 {
 	_cleanup_object_ struct object_ref *r = ref_of(core_v1_Node_desc, json);
-	cache_set_node(c, r);
+	node_cache_set(c, r);
 }
 
-static void add_plain_node(struct cache *c, const char *name, const char *cpu)
+static void add_plain_node(struct node_cache *c, const char *name, const char *cpu)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	add_node(c, arena_printf(a, "{\"metadata\":{\"name\":\"%s\",\"labels\":{\"kubernetes.io/hostname\":\"%s\"}},\"status\":{\"allocatable\":{\"cpu\":\"%s\",\"memory\":\"4Gi\",\"pods\":\"3\"}}}", name, name, cpu).p);
@@ -47,12 +47,12 @@ static void add_plain_node(struct cache *c, const char *name, const char *cpu)
 #define POD(name, cpu, more) \
 	"{\"metadata\":{\"namespace\":\"d\",\"name\":\"" name "\",\"uid\":\"" name "\"},\"spec\":{" more "\"containers\":[{\"name\":\"c\",\"resources\":{\"requests\":{\"cpu\":\"" cpu "\"}}}]}}"
 
-static void place(struct cache *c, const char *json, const char *node)
+static void place(struct node_cache *c, const char *json, const char *node)
 {
-	cache_place(c, pod(json), str_c(node));
+	node_cache_place(c, pod(json), str_c(node));
 }
 
-static void free_all(struct cache *c)
+static void free_all(struct node_cache *c)
 {
 	for (size_t i = 0; i < c->list.n; i++)
 		for (struct node_info *n = c->list.v[i]; n->pods.n;) {
@@ -60,13 +60,13 @@ static void free_all(struct cache *c)
 			n->pods.v[0] = n->pods.v[--n->pods.n];
 			pod_info_free(p);
 		}
-	cache_free(c);
+	node_cache_free(c);
 }
 
 static void says_why_nothing_fits(void **state)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
-	struct cache c = { 0 };
+	struct node_cache c = { 0 };
 	add_plain_node(&c, "a", "1");
 	add_plain_node(&c, "b", "1");
 	add_node(&c, "{\"metadata\":{\"name\":\"t\"},\"spec\":{\"taints\":[{\"key\":\"k\",\"effect\":\"NoSchedule\"}]},\"status\":{\"allocatable\":{\"cpu\":\"8\",\"pods\":\"9\"}}}");
@@ -85,18 +85,18 @@ static void says_why_nothing_fits(void **state)
 static void no_nodes(void **state)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
-	struct cache c = { 0 };
+	struct node_cache c = { 0 };
 	struct pod_info *p = pod(POD("p", "1", ""));
 	struct placement to = schedule_pod(NULL, a, &c, p, NULL, 0);
 	assert_string_equal(arena_cstr(a, to.message), "no nodes available to schedule pods");
 	pod_info_free(p);
-	cache_free(&c);
+	node_cache_free(&c);
 }
 
 static void the_emptier_node_wins(void **state)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
-	struct cache c = { 0 };
+	struct node_cache c = { 0 };
 	add_plain_node(&c, "full", "4");
 	add_plain_node(&c, "free", "4");
 	place(&c, POD("x", "2", ""), "full");
@@ -113,7 +113,7 @@ static void the_emptier_node_wins(void **state)
 static void host_ports_collide(void **state)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
-	struct cache c = { 0 };
+	struct node_cache c = { 0 };
 	static const char json[] = "{\"metadata\":{\"namespace\":\"d\",\"name\":\"h\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"ports\":[{\"containerPort\":80,\"hostPort\":80}]}]}}";
 	add_plain_node(&c, "a", "1");
 	place(&c, json, "a");
@@ -128,7 +128,7 @@ static void host_ports_collide(void **state)
 static void spreads_by_hard_constraint(void **state)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
-	struct cache c = { 0 };
+	struct node_cache c = { 0 };
 	static const char json[] =
 		"{\"metadata\":{\"namespace\":\"d\",\"name\":\"s\",\"labels\":{\"app\":\"s\"}},\"spec\":{\"containers\":[{\"name\":\"c\"}],\"topologySpreadConstraints\":[{\"maxSkew\":1,"
 		"\"topologyKey\":\"kubernetes.io/hostname\",\"whenUnsatisfiable\":\"DoNotSchedule\",\"labelSelector\":{\"matchLabels\":{\"app\":\"s\"}}}]}}";
@@ -148,7 +148,7 @@ static void spreads_by_hard_constraint(void **state)
 static void preempts_the_least_important(void **state)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
-	struct cache c = { 0 };
+	struct node_cache c = { 0 };
 	add_plain_node(&c, "a", "1");
 	add_plain_node(&c, "b", "1");
 	place(&c, POD("low", "1", "\"priority\":1,"), "a");
@@ -173,14 +173,14 @@ static void preempts_the_least_important(void **state)
 static void refuses_what_it_does_not_know(void **state)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
-	struct cache c = { 0 };
+	struct node_cache c = { 0 };
 	add_plain_node(&c, "a", "1");
 	struct pod_info *p = pod(POD("p", "1", "\"volumes\":[{\"name\":\"v\",\"persistentVolumeClaim\":{\"claimName\":\"x\"}}],"));
 	struct placement to = schedule_pod(NULL, a, &c, p, NULL, 0);
 	assert_null(to.node);
 	assert_true(str_contains(to.message, S("persistent volume claims are not supported")));
 	pod_info_free(p);
-	cache_free(&c);
+	node_cache_free(&c);
 }
 
 static void queue_orders_and_waits(void **state)
@@ -218,22 +218,22 @@ static void queue_orders_and_waits(void **state)
 
 static void cache_counts(void **state)
 {
-	struct cache c = { 0 };
+	struct node_cache c = { 0 };
 	add_plain_node(&c, "a", "2");
 	struct pod_info *p = pod(POD("p", "300m", ""));
-	cache_place(&c, p, S("a"));
+	node_cache_place(&c, p, S("a"));
 	struct node_info *n = map_get(&c.nodes, S("a"));
 	assert_int_equal(n->requested.cpu, 300);
 	assert_int_equal(n->score_memory, 200 << 20);
 	add_plain_node(&c, "a", "3"); // changes
 	assert_int_equal(n->requested.cpu, 300);
 	assert_int_equal(n->allocatable.cpu, 3000);
-	cache_remove_node(&c, S("a"));
+	node_cache_remove(&c, S("a"));
 	assert_int_equal(c.list.n, 1); // the pod still stands there
-	cache_unplace(&c, p);
+	node_cache_unplace(&c, p);
 	assert_int_equal(c.list.n, 0);
 	pod_info_free(p);
-	cache_free(&c);
+	node_cache_free(&c);
 }
 
 int main(void)
