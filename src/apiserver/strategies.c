@@ -78,7 +78,7 @@ DECLARE_DEFAULTS(validatingadmissionpolicybinding) DECLARE_DEFAULTS(mutatingadmi
 
 static const struct strategy strategies[] = {
 	{ .group = "", .resource = "pods", TABLE(pod), DEF(pod), FIELDS(pod), STATUS, SUBDOMAIN, .prepare_create = pod_prepare_create,
-	  .prepare_update = pod_prepare_update, .graceful = pod_graceful },
+	  .prepare_update = pod_prepare_update, .graceful = pod_graceful, VALID(pod) },
 	{ .group = "", .resource = "podtemplates", TABLE(podtemplate), DEF(podtemplate), SUBDOMAIN, GENERATION },
 	{ .group = "", .resource = "replicationcontrollers", TABLE(replicationcontroller), DEF(replicationcontroller), STATUS, GENERATION, SUBDOMAIN,
 	  .field = replicationcontroller_field, .field_paths = replicas_field_paths },

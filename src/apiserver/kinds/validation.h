@@ -9,4 +9,5 @@
 	void kind##_validate_update(struct request *r, enum update_target t, struct field_errors *e, const void *obj, const void *old)
 #define WARNINGS(kind) void kind##_warnings(struct request *r, const void *obj, const void *old)
 
+VALIDATION(pod);
 #endif
