@@ -146,7 +146,7 @@ static bool prepare_control_plane(struct arena *a, const struct node_config *c, 
 	          pki_signing_key(P("%s/sa", pki), UID_APISERVER, err) &&
 	          pki_authority_key(ca, P("%s/signing.key", pki), UID_CONTROLLER_MANAGER, err) &&
 	          kubeconfig_for(a, ca, P("%s/admin.conf", c->data_dir), 0, url, "kubernetes-admin", "system:masters", err) &&
-	          kubeconfig_for(a, ca, P("%s/controller-manager.conf", c->data_dir), UID_CONTROLLER_MANAGER, url, "system:kube-controller-manager", NULL, err) &&
+	          kubeconfig_for(a, ca, P("%s/controller-manager.conf", c->data_dir), UID_CONTROLLER_MANAGER, url, "system:kube-controller-manager", "system:masters", err) &&
 	          kubeconfig_for(a, ca, P("%s/scheduler.conf", c->data_dir), UID_SCHEDULER, url, "system:kube-scheduler", NULL, err);
 	pki_authority_free(ca);
 	return ok;
