@@ -39,10 +39,11 @@ enum { MAX_NODES = 50, READY_MS = 120000, FIRST_PORT = 6443, STATE_LIMIT = 1 << 
 
 static const char USAGE[] =
 	"usage: coracle sandbox up [--name NAME] [--nodes N] [--without COMPONENT]... [--image ARCHIVE]... [--port PORT]\n"
-	"                          [--node-monitor-grace-period DURATION] [--token-auth-file FILE] [--insecure-registry HOST:PORT]\n"
+	"                          [--node-monitor-grace-period DURATION] [--token-auth-file FILE] [--insecure-registry HOST:PORT] [--join]\n"
 	"       coracle sandbox exec [--name NAME] [--node I] -- COMMAND [ARGUMENT]...\n"
 	"       coracle sandbox list\n"
 	"       coracle sandbox down [--name NAME]\n"
+	"--join: the nodes after the first join with a token, as machines of their own would.\n"
 	"Nodes are counted from 1; the control plane lives in node 1 (0 means the same one).\n";
 
 struct sandbox {
@@ -54,6 +55,8 @@ struct sandbox {
 	const char *images[64];
 	size_t nimages;
 	struct node_config node;          // options that all nodes share
+	bool join;                        // workers join with a token
+	const char *token, *pin;          // then
 	int netns[MAX_NODES + 1];         // [i]: of node i, open
 	int listen[MAX_NODES + 1];        // [0]: of the host
 	pid_t pid[MAX_NODES + 1];         // first processes, as the host numbers them
@@ -258,6 +261,17 @@ static const char *const *node_argv(struct sandbox *s, int i)
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self));
 #define ADD(...) (*LIST_ADD(s->arena, &l) = P(__VA_ARGS__))
 	ADD("%.*s", (int)MAX(n, 0), self);
+	if (i > 1 && s->join) {
+		ADD("join");
+		ADD("https://127.0.0.1:%d", s->port);
+		ADD("--token=%s", s->token);
+		ADD("--ca-cert-hash=%s", s->pin);
+		ADD("--node-name=%s", node_name(s, i));
+		ADD("--node-ip=%s", node_ip(s, i));
+		ADD("--foreground");
+		*LIST_ADD(s->arena, &l) = NULL;
+		return l.v;
+	}
 	ADD("up");
 	ADD("--foreground");
 	ADD("--node-name=%s", node_name(s, i));
@@ -424,6 +438,24 @@ static bool copy_images(struct sandbox *s, struct error *err)
 	return true;
 }
 
+// A token for the workers, when the first node's API answers.
+static bool make_token(struct sandbox *s, const char *data_dir, const char *kubeconfig, struct error *err)
+{
+	const char *const argv[] = { "/proc/self/exe", "token", "create", "--data-dir", data_dir, NULL };
+	struct proc_result r;
+	if (!wait_ready(kubeconfig, 0, READY_MS, NULL, NULL, err) || !proc_run(s->arena, argv, NULL, S(""), 4096, 10000, &r, err))
+		return false;
+	if (r.status != 0)
+		return error_set(err, "token create: " STR_FMT, STR_ARG(str_trim(r.err)));
+	for (str rest = str_trim(r.out), word, before = S(""); str_next(&rest, ' ', &word); before = word) {
+		if (str_eqc(before, "--token"))
+			s->token = arena_cstr(s->arena, word);
+		else if (str_eqc(before, "--ca-cert-hash"))
+			s->pin = arena_cstr(s->arena, word);
+	}
+	return s->token && s->pin ? true : error_set(err, "token create printed no command");
+}
+
 static bool bring_up(struct sandbox *s, struct error *err)
 {
 	for (;; s->port++) { // the first free port, unless one was asked for
@@ -447,7 +479,7 @@ static bool bring_up(struct sandbox *s, struct error *err)
 	c.port = s->port;
 	if (!node_prepare(s->arena, &c, err))
 		return false;
-	for (int i = 2; i <= s->nodes; i++) {
+	for (int i = 2; !s->join && i <= s->nodes; i++) {
 		struct node_config w = c;
 		w.data_dir = P("%s/node-%d/lib", s->dir, i);
 		w.name = node_name(s, i);
@@ -455,13 +487,13 @@ static bool bring_up(struct sandbox *s, struct error *err)
 		if (!io_mkdirs(w.data_dir, 0755, err) || !node_issue_worker(s->arena, P("%s/pki", c.data_dir), &w, "", err))
 			return false;
 	}
-	for (int i = 1; i <= places(s); i++)
-		if (!start_node(s, i, err))
-			return error_wrap(err, "node %d", i);
 	const char *admin = P("%s/admin.conf", c.data_dir), *kubeconfig = P("%s/kubeconfig", s->dir);
 	str text;
 	if (!io_read_file(s->arena, admin, 1 << 20, &text, err) || !io_write_file(kubeconfig, text, 0600, err))
 		return false;
+	for (int i = 1; i <= places(s); i++)
+		if ((i == 2 && s->join && !make_token(s, c.data_dir, kubeconfig, err)) || !start_node(s, i, err))
+			return error_wrap(err, "node %d", i);
 	int ready = s->node.run[C_KUBELET] && s->node.run[C_RUNTIME] ? s->nodes : 0;
 	return !s->node.run[C_APISERVER] || wait_ready(kubeconfig, ready, READY_MS, nodes_alive, s, err);
 }
@@ -477,8 +509,9 @@ static bool valid_name(const char *name)
 	return true;
 }
 
-enum { O_NAME = 256, O_NODES, O_NODE, O_WITHOUT, O_IMAGE, O_PORT, O_GRACE, O_TOKENS, O_REGISTRY };
+enum { O_NAME = 256, O_NODES, O_NODE, O_WITHOUT, O_IMAGE, O_PORT, O_GRACE, O_TOKENS, O_REGISTRY, O_JOIN };
 static const struct option OPTIONS[] = {
+	{ "join", no_argument, NULL, O_JOIN },
 	{ "name", required_argument, NULL, O_NAME },       { "nodes", required_argument, NULL, O_NODES },
 	{ "node", required_argument, NULL, O_NODE },       { "without", required_argument, NULL, O_WITHOUT },
 	{ "image", required_argument, NULL, O_IMAGE },     { "port", required_argument, NULL, O_PORT },
@@ -532,6 +565,7 @@ static int options(struct sandbox *s, int argc, char **argv, int *node)
 				return 2;
 			s->port = s->node.port;
 			break;
+		case O_JOIN: s->join = true; break;
 		case O_GRACE: s->node.node_monitor_grace = optarg; break;
 		case O_TOKENS: s->node.token_auth_file = optarg; break;
 		case O_REGISTRY: s->node.insecure_registry = optarg; break;
