@@ -727,6 +727,8 @@ static bool read_message(struct reader *r, const struct message_desc *m, char *t
 
 void *schema_from_json(struct arena *a, const struct message_desc *m, str json, const struct decode_opts *o, struct error *err)
 {
+	if (!json.p)
+		json = S("");
 	struct reader r = { .a = a, .p = json.p, .end = json.p + json.n, .strict = o ? o->strict : NULL, .err = err };
 	void *obj = schema_new(a, m);
 	bool ok;

@@ -229,6 +229,13 @@ struct in {
 	int depth;
 };
 
+// Reads these bytes. (No arithmetic on NULL, which an empty slice may hold.)
+static void over(struct in *in, str bytes)
+{
+	in->p = (const unsigned char *)(bytes.p ? bytes.p : "");
+	in->end = in->p + bytes.n;
+}
+
 static bool bad(struct in *in, const char *what) { return error_api(in->err, 400, "BadRequest", "proto: %s", what); }
 
 static bool get_varint(struct in *in, uint64_t *out)
@@ -300,8 +307,7 @@ struct small {
 static bool get_small(struct in *in, str bytes, struct small *out)
 {
 	struct in x = *in;
-	x.p = (const unsigned char *)bytes.p;
-	x.end = x.p + bytes.n;
+	over(&x, bytes);
 	*out = (struct small){ 0 };
 	while (x.p < x.end) {
 		uint32_t number;
@@ -359,8 +365,7 @@ static bool get_text(struct in *in, str s, str *out)
 static bool get_strings(struct in *in, str bytes, struct str_list *to)
 {
 	struct in x = *in;
-	x.p = (const unsigned char *)bytes.p;
-	x.end = x.p + bytes.n;
+	over(&x, bytes);
 	while (x.p < x.end) {
 		uint32_t number;
 		unsigned wire;
@@ -444,8 +449,7 @@ static bool get_packed(struct in *in, const struct field_desc *f, struct any_lis
 	if (!get_bytes(in, &bytes))
 		return false;
 	struct in x = *in;
-	x.p = (const unsigned char *)bytes.p;
-	x.end = x.p + bytes.n;
+	over(&x, bytes);
 	while (x.p < x.end)
 		if (!get_scalar(&x, f, list_add_raw(in->a, (void **)&to->v, &to->n, field_value_size(f))))
 			return false;
@@ -460,8 +464,7 @@ static bool get_entry(struct in *in, const struct field_desc *f, unsigned wire, 
 	if (!get_bytes(in, &bytes))
 		return false;
 	struct in x = *in;
-	x.p = (const unsigned char *)bytes.p;
-	x.end = x.p + bytes.n;
+	over(&x, bytes);
 	size_t step = field_entry_size(f);
 	char *entry = list_add_raw(in->a, (void **)&to->v, &to->n, step);
 	*(str *)entry = S("");
@@ -511,8 +514,7 @@ static bool get_fields(struct in *in, const struct message_desc *m, str bytes, c
 		return bad(in, "exceeded max depth");
 	struct in x = *in;
 	x.depth++;
-	x.p = (const unsigned char *)bytes.p;
-	x.end = x.p + bytes.n;
+	over(&x, bytes);
 	size_t hint = 0;
 	while (x.p < x.end) {
 		uint32_t number;

@@ -314,8 +314,11 @@ static str print(struct arena *a, struct amount x)
 	strip_zeros(&x);
 	for (; x.e % 3 != 0; x.e--)
 		x.v *= 10;
+	// There is nothing above E. (Upstream then drops the suffix, and with it the value.)
+	for (; x.format != DECIMAL_EXPONENT && x.e > 18 && magnitude(x.v) < pow10_i128(MAX_DIGITS - 3); x.e -= 3)
+		x.v *= 1000;
 	size_t n = put_i128(x.v, text);
-	if (x.format == DECIMAL_EXPONENT) {
+	if (x.format == DECIMAL_EXPONENT || x.e > 18) {
 		if (x.e)
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "e%d", x.e);
 		return arena_dup(a, str_n(text, n));
