@@ -95,6 +95,17 @@ bool http1_has_token(str value, str token)
 	return false;
 }
 
+bool http1_token_ok(str name)
+{
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i];
+		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+		if (!letter && (c == 0 || !strchr("!#$%&'*+-.^_`|~", c)))
+			return false;
+	}
+	return name.n > 0;
+}
+
 bool http1_value_ok(str value)
 {
 	for (size_t i = 0; i < value.n; i++)

@@ -30,6 +30,8 @@ void http1_free(struct http1_head *h);
 
 // Whether a comma-separated header value names the token, without regard to case.
 bool http1_has_token(str value, str token);
+// Whether text is a token (RFC 9110, section 5.6.2), as header names must be; http-parser lets spaces pass.
+bool http1_token_ok(str name);
 // Whether text may stand in a header value (no CR, LF, NUL).
 bool http1_value_ok(str value);
 

@@ -405,7 +405,7 @@ static bool build_head(struct http_client *c, const struct http_call *call, cons
 		buf_printf(b, "Proxy-Authorization: " STR_FMT "\r\n", STR_ARG(g->proxy.authorization));
 	for (size_t i = 0; i < call->headers.n; i++) {
 		const struct http_header *h = &call->headers.v[i];
-		if (!http1_value_ok(h->value) || !http1_value_ok(h->name) || h->name.n == 0)
+		if (!http1_value_ok(h->value) || !http1_token_ok(h->name))
 			return error_set(err, "net/http: invalid header field value for \"" STR_FMT "\"", STR_ARG(h->name));
 		buf_add(b, h->name);
 		buf_add(b, S(": "));

@@ -64,6 +64,8 @@ static int on_headers_complete(http_parser *p)
 	str expect = { 0 }, upgrade = { 0 };
 	for (size_t i = 0; i < in->headers.n; i++) {
 		const struct http_header *h = &in->headers.v[i];
+		if (!http1_token_ok(h->name))
+			return bad(c, 400);
 		if (str_eq(h->name, S("host")))
 			hosts++;
 		else if (str_eq(h->name, S("expect")))

@@ -131,6 +131,11 @@ void test_send(int fd, str s)
 
 str test_recv(struct arena *a, int fd, const char *until)
 {
+	return test_recv_until(a, fd, str_c(until));
+}
+
+str test_recv_until(struct arena *a, int fd, str until)
+{
 	_cleanup_buf_ struct buf b = { 0 };
 	int64_t end = clock_mono(NULL) + 5 * NS_PER_SEC;
 	while (clock_mono(NULL) < end) {
@@ -141,7 +146,7 @@ str test_recv(struct arena *a, int fd, const char *until)
 		if (n <= 0)
 			break;
 		b.n += (size_t)n;
-		if (until && str_find(buf_str(&b), str_c(until)) >= 0)
+		if (until.n && str_find(buf_str(&b), until) >= 0)
 			break;
 	}
 	return arena_dup(a, buf_str(&b));

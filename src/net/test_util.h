@@ -21,6 +21,7 @@ int test_dial(int port);
 // Sends all; receives until the peer closes or `until` has been seen or 5 s have passed.
 void test_send(int fd, str s);
 str test_recv(struct arena *a, int fd, const char *until);
+str test_recv_until(struct arena *a, int fd, str until);
 
 // Answers the n-th request on the k-th connection with script[k][n]; after the last of a connection (NULL) it closes.
 // A request ends with its head plus `content-length` bytes. Requests are kept, one after another.
