@@ -146,7 +146,7 @@ static void test_large(void **state)
 	_cleanup_arena_ struct arena *a = arena_new(1 << 20);
 	struct value *doc = parse(a, "{'data':{}}"), *patch = parse(a, "{'data':{}}");
 	struct value *x = value_get(doc, S("data")), *y = value_get(patch, S("data"));
-	for (int i = 0; i < 200000; i++) {
+	for (int i = 0; i < 60000; i++) {
 		struct member *m = LIST_ADD(a, &x->o);
 		*m = (struct member){ arena_printf(a, "k%d", i), value_string(a, S("1")) };
 		m = LIST_ADD(a, &y->o);
@@ -155,7 +155,7 @@ static void test_large(void **state)
 	struct error err = { 0 };
 	struct value *got = strategic_apply(a, message("k8s.io.api.core.v1.ConfigMap"), doc, patch, &err);
 	assert_non_null(got);
-	assert_int_equal(value_get(got, S("data"))->o.n, 233333);
+	assert_int_equal(value_get(got, S("data"))->o.n, 70000);
 }
 
 static bool path_get(const struct value *doc, str path, const struct value **out)
