@@ -11,7 +11,7 @@
 #include "client/thread.h"
 #include "schema_gen.h"
 
-enum { LIST_PAGE = 500, MAX_RETRIES = 10, MAX_RETRY_AFTER_S = 60, TOKEN_AGE_S = 10, MAX_TOKEN = 64 << 10 };
+enum { LIST_PAGE = 500, MAX_RETRIES = 10, MAX_RETRY_AFTER_S = 60, TOKEN_AGE_S = 10, MAX_TOKEN = 64 << 10, ACCOUNT_TOKEN_S = 3600 };
 
 struct client {
 	struct arena *arena;
@@ -25,6 +25,15 @@ struct client {
 	const char *token_file;
 	char *file_token;
 	int64_t file_token_at;
+	// In the name of a ServiceAccount.
+	struct client *base;
+	str account_ns, account;
+	char *account_token;
+	int64_t account_token_until; // monotonic; renewed after that
+	// Connections without a client certificate, for those who come with tokens of their own; made on first use.
+	struct http_client_opts bearer_opts;
+	struct tls_client_opts bearer_tls;
+	struct http_client *bearer;
 };
 
 static str current_token(struct arena *a, void *ctx)
@@ -76,6 +85,8 @@ struct client *client_from_kubeconfig(const char *path, const char *user_agent, 
 	c->http = http_client_new(&o, err);
 	if (o.tls)
 		tls_unref(o.tls);
+	c->bearer_opts = (struct http_client_opts){ .base_url = o.base_url, .user_agent = o.user_agent };
+	c->bearer_tls = (struct tls_client_opts){ .ca_pem = k.ca_pem, .insecure = k.insecure, .server_name = k.server_name };
 	if (!c->http) {
 		client_free(c);
 		return NULL;
@@ -83,11 +94,71 @@ struct client *client_from_kubeconfig(const char *path, const char *user_agent, 
 	return c;
 }
 
+// --- ServiceAccounts ---
+
+struct client *client_as_service_account(struct client *base, str ns, str name, struct error *err)
+{
+	THREAD_LOCKED(&base->lock);
+	if (!base->bearer) {
+		struct http_client_opts o = base->bearer_opts;
+		if (str_has_prefix(o.base_url, S("https://")) && !(o.tls = tls_client_new(&base->bearer_tls, err)))
+			return NULL;
+		base->bearer = http_client_new(&o, err);
+		if (o.tls)
+			tls_unref(o.tls);
+		if (!base->bearer)
+			return NULL;
+	}
+	struct arena *a = arena_new(512);
+	struct client *c = ARENA_NEW(a, struct client);
+	*c = (struct client){ .arena = a, .clock = base->clock, .rng = base->rng, .http = base->bearer, .base = base, .account_ns = arena_dup(a, ns),
+		.account = arena_dup(a, name) };
+	pthread_mutex_init(&c->lock, NULL);
+	return c;
+}
+
+static const struct authentication_v1_TokenRequest *request_token(struct client *c, struct arena *a, struct error *err)
+{
+	const struct resource_desc *token = schema_resource(S(""), S("v1"), S("serviceaccounts/token"));
+	int64_t seconds = ACCOUNT_TOKEN_S;
+	struct authentication_v1_TokenRequest body = { .spec = { .expirationSeconds = &seconds } };
+	const struct authentication_v1_TokenRequest *made = client_create_sub(c->base, a, token, c->account_ns, c->account, &body, err);
+	if (made || err->code != 404)
+		return made;
+	*err = (struct error){ 0 };
+	struct core_v1_ServiceAccount account = { .metadata = { .name = c->account, .namespace = c->account_ns } };
+	if (!client_create(c->base, a, schema_resource(S(""), S("v1"), S("serviceaccounts")), c->account_ns, &account, err) && !error_is(err, "AlreadyExists"))
+		return NULL;
+	*err = (struct error){ 0 };
+	return client_create_sub(c->base, a, token, c->account_ns, c->account, &body, err);
+}
+
+// The authorization header of a ServiceAccount's client. fresh: the token that is kept is not taken any more.
+static bool authorization(struct client *c, struct arena *a, bool fresh, str *out, struct error *err)
+{
+	THREAD_LOCKED(&c->lock);
+	int64_t now = clock_mono(c->clock);
+	if (fresh || !c->account_token || now > c->account_token_until) {
+		const struct authentication_v1_TokenRequest *t = request_token(c, a, err);
+		if (!t)
+			return error_wrap(err, "token of service account " STR_FMT "/" STR_FMT, STR_ARG(c->account_ns), STR_ARG(c->account));
+		free(c->account_token);
+		c->account_token = heap_cstr(t->status.token);
+		int64_t lives = t->status.expirationTimestamp.sec - clock_wall(c->clock) / NS_PER_SEC;
+		c->account_token_until = now + MAX(lives, INT64_C(60)) * NS_PER_SEC / 10 * 8;
+	}
+	*out = arena_concat(a, S("Bearer "), str_c(c->account_token));
+	return true;
+}
+
 void client_free(struct client *c)
 {
 	if (!c)
 		return;
-	http_client_free(c->http);
+	if (!c->base)
+		http_client_free(c->http);
+	http_client_free(c->bearer);
+	free(c->account_token);
 	pthread_mutex_destroy(&c->lock);
 	free(c->file_token);
 	arena_free(c->arena);
@@ -168,12 +239,26 @@ static bool call(struct client *c, struct arena *a, const char *method, str path
 	http_header_add(a, &h.headers, S("accept"), accept);
 	if (!str_empty(body))
 		http_header_add(a, &h.headers, S("content-type"), content_type);
+	struct http_headers headers = h.headers;
+	bool renewed = false;
 	for (int try = 0;; try++) {
 		*answer = (struct http_answer){ 0 };
+		if (c->base) {
+			str bearer;
+			if (!authorization(c, a, renewed && try == 1, &bearer, err))
+				return false;
+			h.headers = headers;
+			http_header_add(a, &h.headers, S("authorization"), bearer);
+		}
 		if (!http_client_do(c->http, a, &h, answer, err))
 			return error_wrap(err, "%s " STR_FMT, method, STR_ARG(path));
 		if (answer->status < 400)
 			return true;
+		// The account was made anew, or the server's key changed: once more with a new token.
+		if (c->base && answer->status == 401 && !renewed && try == 0) {
+			renewed = true;
+			continue;
+		}
 		int64_t wait = answer->status == 429 || answer->status >= 500 ? client_retry_after(answer) : -1;
 		if (wait < 0 || try == MAX_RETRIES)
 			return client_error_of(a, answer, err);

@@ -13,6 +13,9 @@ struct client;
 // From a kubeconfig file (current context: server, CA, client certificate, token, tokenFile; data or files).
 // user_agent becomes the field manager too ("kubelet").
 struct client *client_from_kubeconfig(const char *path, const char *user_agent, const struct clock *clock, const struct rng *rng, struct error *err);
+// The same server in the name of a ServiceAccount: its token is asked for with the first call (and the account made, if it
+// is not there) and renewed in time. `base` must outlive it and be allowed to create both. Free it before `base`.
+struct client *client_as_service_account(struct client *base, str ns, str name, struct error *err);
 void client_free(struct client *c);
 const struct clock *client_clock(const struct client *c);
 const struct rng *client_rng(const struct client *c);

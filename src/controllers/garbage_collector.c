@@ -145,7 +145,7 @@ static bool rediscover(void *ctx, struct arena *a, str key, struct error *err)
 			gc_graph_gone(c->graph, ((const any_object *)left.v[i])->metadata.uid);
 	}
 	for (size_t i = 0; i < nfresh; i++) {
-		fresh[i]->informer = informer_new_metadata(c->m->client, fresh[i]->group, fresh[i]->version, fresh[i]->resource, NULL);
+		fresh[i]->informer = informer_new_metadata(c->m->root->client, fresh[i]->group, fresh[i]->version, fresh[i]->resource, NULL);
 		informer_set_trim(fresh[i]->informer, drop_labels);
 		informer_add_handler(fresh[i]->informer, &(struct informer_handler){ object_changed, fresh[i] });
 		if (!informer_start(fresh[i]->informer, err))

@@ -8,22 +8,22 @@
 #include "client/thread.h"
 
 static const struct controller controllers[] = {
-	{ "deployment-controller", deployment_setup, deployment_run },
-	{ "replicaset-controller", replicaset_setup, replicaset_run },
-	{ "endpointslice-controller", endpointslice_setup, endpointslice_run },
-	{ "endpoints-controller", endpoints_setup, endpoints_run },
-	{ "serviceaccount-controller", serviceaccount_setup, serviceaccount_run },
-	{ "root-ca-certificate-publisher-controller", root_ca_setup, root_ca_run },
-	{ "namespace-controller", namespace_setup, namespace_run },
-	{ "certificatesigningrequest-approving-controller", csr_approving_setup, csr_approving_run },
-	{ "certificatesigningrequest-signing-controller", csr_signing_setup, csr_signing_run },
-	{ "node-lifecycle-controller", node_lifecycle_setup, node_lifecycle_run },
-	{ "taint-eviction-controller", taint_eviction_setup, taint_eviction_run },
-	{ "node-ipam-controller", node_ipam_setup, node_ipam_run },
-	{ "pod-garbage-collector-controller", pod_gc_setup, pod_gc_run },
-	{ "clusterrole-aggregation-controller", clusterrole_aggregation_setup, clusterrole_aggregation_run },
-	{ "replicationcontroller-controller", replication_setup, replication_run },
-	{ "garbage-collector-controller", garbage_collector_setup, garbage_collector_run }, // the last: it shares all informers
+	{ "deployment-controller", "deployment-controller", deployment_setup, deployment_run },
+	{ "replicaset-controller", "replicaset-controller", replicaset_setup, replicaset_run },
+	{ "endpointslice-controller", "endpointslice-controller", endpointslice_setup, endpointslice_run },
+	{ "endpoints-controller", "endpoint-controller", endpoints_setup, endpoints_run },
+	{ "serviceaccount-controller", "service-account-controller", serviceaccount_setup, serviceaccount_run },
+	{ "root-ca-certificate-publisher-controller", "root-ca-cert-publisher", root_ca_setup, root_ca_run },
+	{ "namespace-controller", "namespace-controller", namespace_setup, namespace_run },
+	{ "certificatesigningrequest-approving-controller", "certificate-controller", csr_approving_setup, csr_approving_run },
+	{ "certificatesigningrequest-signing-controller", "certificate-controller", csr_signing_setup, csr_signing_run },
+	{ "node-lifecycle-controller", "node-controller", node_lifecycle_setup, node_lifecycle_run },
+	{ "taint-eviction-controller", "node-controller", taint_eviction_setup, taint_eviction_run },
+	{ "node-ipam-controller", "node-controller", node_ipam_setup, node_ipam_run },
+	{ "pod-garbage-collector-controller", "pod-garbage-collector", pod_gc_setup, pod_gc_run },
+	{ "clusterrole-aggregation-controller", "clusterrole-aggregation-controller", clusterrole_aggregation_setup, clusterrole_aggregation_run },
+	{ "replicationcontroller-controller", "replication-controller", replication_setup, replication_run },
+	{ "garbage-collector-controller", "generic-garbage-collector", garbage_collector_setup, garbage_collector_run }, // the last: it shares all informers
 };
 
 struct shared_informer {
@@ -38,7 +38,6 @@ struct used_informer {
 };
 
 struct running {
-	struct manager *m;
 	const struct controller *controller;
 	void *self;
 	struct used_informer *uses;
@@ -48,19 +47,21 @@ struct running {
 static void use(struct manager *m, struct informer *i)
 {
 	struct used_informer *u = ARENA_NEW(m->arena, struct used_informer);
-	*u = (struct used_informer){ .informer = i, .next = m->setting_up->uses };
-	m->setting_up->uses = u;
+	struct running *r = m->root->setting_up;
+	*u = (struct used_informer){ .informer = i, .next = r->uses };
+	r->uses = u;
 }
 
 struct informer *manager_informer(struct manager *m, const struct resource_desc *r)
 {
-	struct shared_informer *s = m->informers;
+	struct manager *root = m->root;
+	struct shared_informer *s = root->informers;
 	while (s && s->resource != r)
 		s = s->next;
 	if (!s) {
 		s = ARENA_NEW(m->arena, struct shared_informer);
-		*s = (struct shared_informer){ .resource = r, .informer = informer_new(m->client, r, NULL), .next = m->informers };
-		m->informers = s;
+		*s = (struct shared_informer){ .resource = r, .informer = informer_new(root->client, r, NULL), .next = root->informers };
+		root->informers = s;
 	}
 	use(m, s->informer);
 	return s->informer;
@@ -69,14 +70,14 @@ struct informer *manager_informer(struct manager *m, const struct resource_desc 
 void manager_adopt_informer(struct manager *m, struct informer *i)
 {
 	struct shared_informer *s = ARENA_NEW(m->arena, struct shared_informer);
-	*s = (struct shared_informer){ .informer = i, .next = m->informers };
-	m->informers = s;
+	*s = (struct shared_informer){ .informer = i, .next = m->root->informers };
+	m->root->informers = s;
 	use(m, i);
 }
 
 static struct shared_informer *find_informer(struct manager *m, const struct informer *i)
 {
-	struct shared_informer *s = m->informers;
+	struct shared_informer *s = m->root->informers;
 	while (s && s->informer != i)
 		s = s->next;
 	return s;
@@ -84,7 +85,7 @@ static struct shared_informer *find_informer(struct manager *m, const struct inf
 
 struct informer *manager_next_informer(struct manager *m, const struct informer *after)
 {
-	const struct shared_informer *s = after ? find_informer(m, after)->next : m->informers;
+	const struct shared_informer *s = after ? find_informer(m, after)->next : m->root->informers;
 	return s ? s->informer : NULL;
 }
 
@@ -165,6 +166,7 @@ static bool find_resources(struct manager *m, struct error *err)
 
 bool manager_start(struct manager *m, struct error *err)
 {
+	m->root = m;
 	if (!find_resources(m, err))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(controllers); i++) {
@@ -172,9 +174,13 @@ bool manager_start(struct manager *m, struct error *err)
 		if (!chosen(m->options->controllers, str_c(c->name)))
 			continue;
 		struct running *r = ARENA_NEW(m->arena, struct running);
-		*r = (struct running){ .m = m, .controller = c };
+		*r = (struct running){ .controller = c };
+		struct manager *own = ARENA_NEW(m->arena, struct manager);
+		*own = *m;
+		if (m->options->use_accounts && !(own->client = client_as_service_account(m->client, S("kube-system"), str_c(c->account), err)))
+			return false;
 		m->setting_up = r;
-		r->self = c->setup(m);
+		r->self = c->setup(own);
 		m->setting_up = NULL;
 		if (!r->self)
 			continue;

@@ -15,7 +15,7 @@
 struct manager_options {
 	const char *kubeconfig, *root_ca_file, *cluster_cidr, *controllers, *identity;
 	const char *signing_cert_file, *signing_key_file; // NULL: certificates are not signed
-	bool leader_elect, allocate_node_cidrs;
+	bool leader_elect, allocate_node_cidrs, use_accounts;
 	int lease_s, renew_s, retry_s;
 	int64_t node_mask_v4, node_mask_v6;
 	int64_t node_monitor_grace_s, node_monitor_period_s;
@@ -31,7 +31,10 @@ struct manager_resources {
 };
 
 struct shared_informer;
+// Each controller has one of its own: all the same but for the client, which writes in the name of the controller's
+// ServiceAccount (where --use-service-account-credentials is on). Informers read in the manager's own name.
 struct manager {
+	struct manager *root;             // the one that all share
 	struct client *client;
 	struct recorder *recorder;
 	const struct clock *clock;
@@ -45,6 +48,7 @@ struct manager {
 
 struct controller {
 	const char *name;                 // upstream's ("deployment-controller")
+	const char *account;              // its ServiceAccount in kube-system, as the bootstrap roles know it
 	void *(*setup)(struct manager *m); // NULL: the options leave it out
 	void (*run)(void *self);
 };

@@ -72,7 +72,7 @@ void *root_ca_setup(struct manager *m)
 	}
 	c->namespaces = manager_informer(m, m->r.namespaces);
 	// Only the one name is of interest: the other ConfigMaps stay where they are.
-	c->configmaps = informer_new(m->client, m->r.configmaps, &(struct list_opts){ .field_selector = S("metadata.name=kube-root-ca.crt") });
+	c->configmaps = informer_new(m->root->client, m->r.configmaps, &(struct list_opts){ .field_selector = S("metadata.name=kube-root-ca.crt") });
 	manager_adopt_informer(m, c->configmaps);
 	informer_add_handler(c->namespaces, &(struct informer_handler){ namespace_changed, c });
 	informer_add_handler(c->configmaps, &(struct informer_handler){ configmap_changed, c });
