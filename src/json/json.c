@@ -30,8 +30,9 @@ struct found {
 
 struct reader {
 	struct arena *a;
-	const char *p, *end;
+	const char *start, *p, *end;
 	struct error *err;
+	size_t *error_offset;
 	struct item *items;
 	size_t nitems, items_cap;
 	struct frame *frames;
@@ -55,6 +56,8 @@ static bool fail(struct reader *r, const char *fmt, ...)
 
 static bool fail_end(struct reader *r)
 {
+	if (r->error_offset)
+		*r->error_offset = (size_t)(r->end - r->start);
 	return fail(r, "unexpected end of JSON input");
 }
 
@@ -63,6 +66,8 @@ static bool fail_char(struct reader *r, const char *at, const char *where)
 {
 	unsigned c = (unsigned char)*at;
 	char quoted[12];
+	if (r->error_offset)
+		*r->error_offset = (size_t)(at - r->start) + 1;
 	switch (c) {
 	case '\'': snprintf(quoted, sizeof(quoted), "'\\''"); break;
 	case '"': snprintf(quoted, sizeof(quoted), "'\"'"); break;
@@ -562,7 +567,9 @@ struct value *json_parse(struct arena *a, str text, const struct json_opts *opts
 {
 	struct reader r = {
 		.a = a,
+		.start = text.p,
 		.p = text.p,
+		.error_offset = opts ? opts->error_offset : NULL,
 		.end = text.p + text.n,
 		.err = err,
 		.pool_next = MAX(MIN(text.n / 32, (size_t)256), (size_t)4),

@@ -12,6 +12,7 @@ struct json_opts {
 		str *v;
 		size_t n;
 	} *duplicates;
+	size_t *error_offset;    // when not NULL: bytes up to and including the one that an error is about (Go's Offset)
 };
 
 // Parses one document; anything but white space behind it is an error. Text is copied into the arena when `copy`

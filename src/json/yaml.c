@@ -591,17 +591,25 @@ bool yaml_parse_all(struct arena *a, str text, const struct json_opts *opts, str
 	bool json = rest.n && rest.p[0] == '{', ok = true;
 	size_t count = 0;
 	while (ok && json && rest.n) {
-		size_t end = json_end(rest);
-		ok = add_document(a, str_sub(rest, 0, end), json_parse, opts, &docs, err);
+		size_t end = json_end(rest), offset = 0;
+		struct json_opts with_offset = opts ? *opts : (struct json_opts){ 0 };
+		with_offset.error_offset = &offset;
+		ok = add_document(a, str_sub(rest, 0, end), json_parse, &with_offset, &docs, err);
 		if (ok) {
 			rest = str_trim(str_from(rest, end));
 			count++;
-		} else if (count <= 1) {
-			// It may be YAML that begins with a flow mapping. If that fails, too, the first error is the one to show.
-			struct error second = { 0 };
-			ok = parse_yaml_stream(a, rest, opts, &docs, &second);
-			break;
+			continue;
 		}
+		if (count > 1)
+			break;
+		// It may be YAML that begins with a flow mapping. If that fails, too, the first error is the one to show.
+		struct error second = { 0 };
+		ok = parse_yaml_stream(a, rest, opts, &docs, &second);
+		if (!ok && offset == end)
+			error_api(err, 400, "BadRequest", "unexpected EOF");
+		else if (!ok && offset)
+			error_wrap(err, "json: offset %zu", offset + (size_t)(rest.p - text.p));
+		break;
 	}
 	if (!json)
 		ok = parse_yaml_stream(a, text, opts, &docs, err);

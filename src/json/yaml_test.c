@@ -127,6 +127,9 @@ static void streams(void **state)
 			assert_text(json_text(a, docs[n - 1], 0), cases[i].last);
 	}
 	assert_false(yaml_parse_all(a, S("{\"a\":1"), NULL, &docs, &n, &err));
+	assert_string_equal(err.text, "unexpected EOF");
+	assert_false(yaml_parse_all(a, S("\n{\"a\":: 1}"), NULL, &docs, &n, &err));
+	assert_string_equal(err.text, "json: offset 7: invalid character ':' looking for beginning of value");
 	assert_false(yaml_parse_all(a, S("a: 1\n---\nb: c: d\n"), NULL, &docs, &n, &err));
 	assert_string_equal(err.text, "error converting YAML to JSON: yaml: mapping values are not allowed in this context");
 	assert_false(yaml_parse_all(a, S("a: 1\n--- x\n"), NULL, &docs, &n, &err));

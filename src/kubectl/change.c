@@ -307,7 +307,9 @@ bool run_scale(struct kctl *k, struct error *err)
 	int64_t replicas, current, timeout;
 	if (!flag_int(k, "replicas", &replicas, err) || !flag_int(k, "current-replicas", &current, err) || !flag_duration(k, "timeout", &timeout, err))
 		return false;
-	if (!flag_set(k, "replicas") || replicas < 0)
+	if (!flag_set(k, "replicas"))
+		return error_set(err, "required flag(s) \"replicas\" not set");
+	if (replicas < 0)
 		return error_set(err, "The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0");
 	if (flag_bool(k, "all") && flag_text(k, "selector").n)
 		return error_set(err, "cannot set --all and --selector at the same time");

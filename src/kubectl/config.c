@@ -151,7 +151,7 @@ bool config_connect(struct kctl *k, struct error *err)
 		k->context = value_get_str(k->config, S("current-context"));
 	struct value *context = named(k, "contexts", k->context, "context"), *cluster = NULL, *user = NULL;
 	if (!context && flag_text(k, "context").n)
-		return error_set(err, "context \"" STR_FMT "\" does not exist", STR_ARG(k->context));
+		return error_api(err, 500, "Connection", "Error in configuration: context was not found for specified context: " STR_FMT, STR_ARG(k->context));
 	str cluster_name = flag_text(k, "cluster"), user_name = flag_text(k, "user");
 	bool cluster_given = cluster_name.n > 0, user_given = user_name.n > 0;
 	if (!cluster_given)

@@ -151,6 +151,7 @@ static bool fill_deployment(struct kctl *k, struct value *obj, str name, struct 
 		child(k, c, "resources");
 		value_append(k->a, containers, c);
 	}
+	child(k, obj, "status");
 	return true;
 }
 
@@ -189,6 +190,10 @@ bool run_create_object(struct kctl *k, struct error *err)
 		value_set(k->a, t.obj, S("type"), text_value(k, flag_text(k, "type")));
 	if ((secret || strcmp(k->cmd->name, "configmap") == 0) && !fill_data(k, t.obj, secret, err))
 		return false;
+	if (strcmp(k->cmd->name, "namespace") == 0) {
+		child(k, t.obj, "spec");
+		child(k, t.obj, "status");
+	}
 	if (strcmp(k->cmd->name, "deployment") == 0 && !fill_deployment(k, t.obj, t.name, err))
 		return false;
 	struct error why = { 0 };

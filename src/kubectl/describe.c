@@ -356,7 +356,7 @@ void describe_pod_template(struct kctl *k, const struct value *template)
 	d.out.padding = 2;
 	d.out.remember = false;
 	describe_template(&d, template);
-	kc_table_flush(&d.out, stdout);
+	fwrite(d.out.text.p, 1, d.out.text.n, stdout); // upstream leaves the tabs in
 	kc_table_free(&d.out);
 }
 

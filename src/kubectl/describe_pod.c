@@ -77,7 +77,7 @@ static void probe(struct describer *d, const struct value *c, const char *field,
 	const struct value *p = value_get(c, str_c(field)), *how;
 	if (!p)
 		return;
-	str attributes = arena_printf(d->k->a, "delay=%llds timeout=%llds period=%llds successThreshold=%lld failureThreshold=%lld", d_number(p, "initialDelaySeconds"),
+	str attributes = arena_printf(d->k->a, "delay=%llds timeout=%llds period=%llds #success=%lld #failure=%lld", d_number(p, "initialDelaySeconds"),
 	                              d_number(p, "timeoutSeconds"), d_number(p, "periodSeconds"), d_number(p, "successThreshold"), d_number(p, "failureThreshold"));
 	str what = S("unknown");
 	if ((how = value_get(p, S("exec")))) {
@@ -93,11 +93,11 @@ static void probe(struct describer *d, const struct value *c, const char *field,
 	d_line(d, 2, "%s:\t" STR_FMT " " STR_FMT "\n", title, STR_ARG(what), STR_ARG(attributes));
 }
 
-// What a fieldRef of this pod is: metadata.name, metadata.labels['x'], status.podIP, ...
+// What a fieldRef of this pod is: metadata.name, metadata.labels['x']; the status is not looked into, as upstream.
 static str field_value(struct describer *d, str path)
 {
 	struct error ignored;
-	struct value *v = d->type ? jsonpath_first(d->k, path, d->obj, &ignored) : NULL;
+	struct value *v = d->type && str_has_prefix(path, S("metadata.")) ? jsonpath_first(d->k, path, d->obj, &ignored) : NULL;
 	return v && v->kind != V_OBJECT && v->kind != V_ARRAY ? plain(d, v) : (str){ 0 };
 }
 
@@ -174,6 +174,11 @@ static void mounts(struct describer *d, const struct value *c)
 			d_line(d, 0, ",path=" STR_FMT, STR_ARG(kc_quoted(d->k->a, sub)));
 		d_raw(d, S(")\n"));
 	}
+	const struct value *devices = value_get(c, S("volumeDevices"));
+	if (d_count(devices))
+		d_line(d, 2, "Devices:%s\n", n ? "" : "\t<none>");
+	for (size_t i = 0; i < d_count(devices); i++)
+		d_line(d, 3, STR_FMT " from " STR_FMT "\n", STR_ARG(d_member(devices->a.v[i], "devicePath")), STR_ARG(d_member(devices->a.v[i], "name")));
 }
 
 static void containers(struct describer *d, const char *title, const struct value *list, const struct value *statuses, bool in_template)

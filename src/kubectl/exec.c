@@ -167,7 +167,7 @@ bool run_exec(struct kctl *k, struct error *err)
 	if (k->dash > 1)
 		return kc_usage_error(k, err, "expected one POD before --");
 	if (k->args.n < 2)
-		return kc_usage_error(k, err, "you must specify at least one command for the container");
+		return error_set(err, "you must specify at least one command for the container");
 	struct session s = { .use_stdin = flag_bool(k, "stdin"), .tty = flag_bool(k, "tty") };
 	if (s.tty && s.use_stdin && !isatty(STDIN_FILENO)) {
 		fprintf(stderr, "Unable to use a TTY - input is not a terminal or the right kind of file\n");

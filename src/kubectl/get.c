@@ -87,7 +87,8 @@ static void print_row(struct view *v, struct arena *a, const struct value *row, 
 		if (!column_shown(v, i))
 			continue;
 		str text = cell_text(a, cells->a.v[i]);
-		if (i == 0 && v->with_kind)
+		const struct value *column = v->columns->a.v[i];
+		if (v->with_kind && str_eqc(value_get_str(column, S("format")), "name"))
 			text = arena_concat(a, kc_type_name(k, v->type), S("/"), text);
 		kc_table_cell(&v->table, text);
 	}
@@ -106,6 +107,8 @@ static struct value *table_of_objects(struct kctl *k, struct value *answer)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		struct value *c = value_object(k->a);
 		value_set(k->a, c, S("name"), value_string(k->a, str_c(names[i])));
+		if (i == 0)
+			value_set(k->a, c, S("format"), value_string(k->a, S("name")));
 		value_append(k->a, columns, c);
 	}
 	size_t n = value_is(items, V_ARRAY) ? items->a.n : items ? 0 : 1;

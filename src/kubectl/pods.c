@@ -16,14 +16,30 @@ const struct value *pod_container(const struct value *pod, str name)
 	return NULL;
 }
 
+// "a, b, c (init)"; *n is how many.
+static str container_names(struct arena *a, const struct value *pod, size_t *n)
+{
+	static const struct { const char *list, *mark; } all[] = { { "containers", "" }, { "ephemeralContainers", " (ephem)" }, { "initContainers", " (init)" } };
+	_cleanup_buf_ struct buf b = { 0 };
+	*n = 0;
+	for (size_t l = 0; l < ARRAY_LEN(all); l++) {
+		const struct value *v = value_path(pod, S("spec"), str_c(all[l].list));
+		for (size_t i = 0; value_is(v, V_ARRAY) && i < v->a.n; i++)
+			buf_printf(&b, "%s" STR_FMT "%s", (*n)++ ? ", " : "", STR_ARG(value_get_str(v->a.v[i], S("name"))), all[l].mark);
+	}
+	return arena_dup(a, buf_str(&b));
+}
+
 bool pod_choose_container(struct kctl *k, const struct value *pod, str wanted, bool quiet, str *name, struct error *err)
 {
 	str pod_name = value_str(value_path(pod, S("metadata"), S("name")));
+	size_t total;
+	str all = container_names(k->a, pod, &total);
 	if (wanted.n) {
 		*name = wanted;
 		if (pod_container(pod, wanted))
 			return true;
-		return error_set(err, "container " STR_FMT " not found in pod " STR_FMT, STR_ARG(wanted), STR_ARG(pod_name));
+		return error_set(err, "container " STR_FMT " is not valid for pod " STR_FMT " out of: " STR_FMT, STR_ARG(wanted), STR_ARG(pod_name), STR_ARG(all));
 	}
 	const struct value *containers = value_path(pod, S("spec"), S("containers"));
 	if (!value_is(containers, V_ARRAY) || containers->a.n == 0)
@@ -34,16 +50,8 @@ bool pod_choose_container(struct kctl *k, const struct value *pod, str wanted, b
 		return true;
 	}
 	*name = value_get_str(containers->a.v[0], S("name"));
-	static const struct { const char *list, *mark; } all[] = { { "containers", "" }, { "ephemeralContainers", " (ephem)" }, { "initContainers", " (init)" } };
-	_cleanup_buf_ struct buf b = { 0 };
-	size_t total = 0;
-	for (size_t l = 0; l < ARRAY_LEN(all); l++) {
-		const struct value *v = value_path(pod, S("spec"), str_c(all[l].list));
-		for (size_t i = 0; value_is(v, V_ARRAY) && i < v->a.n; i++)
-			buf_printf(&b, "%s" STR_FMT "%s", total++ ? ", " : "", STR_ARG(value_get_str(v->a.v[i], S("name"))), all[l].mark);
-	}
 	if (total > 1 && !quiet)
-		fprintf(stderr, "Defaulted container \"" STR_FMT "\" out of: " STR_FMT "\n", STR_ARG(*name), STR_ARG(buf_str(&b)));
+		fprintf(stderr, "Defaulted container \"" STR_FMT "\" out of: " STR_FMT "\n", STR_ARG(*name), STR_ARG(all));
 	return true;
 }
 

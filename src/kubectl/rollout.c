@@ -331,6 +331,12 @@ bool run_rollout_undo(struct kctl *k, struct error *err)
 
 // --- restart, pause, resume ---
 
+// "deployments.apps"
+static str plural(struct kctl *k, const struct rtype *t)
+{
+	return t->group.n ? arena_concat(k->a, t->resource, S("."), t->group) : t->resource;
+}
+
 static bool patch_all(struct kctl *k, str patch, bool deployments_only, const char *verb, const char *done, bool *paused, struct error *err)
 {
 	struct targets list = { 0 };
@@ -343,7 +349,7 @@ static bool patch_all(struct kctl *k, str patch, bool deployments_only, const ch
 		if (deployments_only && !str_eqc(t->type->resource, "deployments"))
 			ok = error_set(&why, STR_FMT " \"" STR_FMT "\" %s is not supported", STR_ARG(t->type->resource), STR_ARG(t->name), verb);
 		else if (paused && is_paused == *paused)
-			ok = error_set(&why, STR_FMT " \"" STR_FMT "\" is %s", STR_ARG(kc_type_name(k, t->type)), STR_ARG(t->name), *paused ? "already paused" : "not paused");
+			ok = error_set(&why, STR_FMT " \"" STR_FMT "\" is %s", STR_ARG(plural(k, t->type)), STR_ARG(t->name), *paused ? "already paused" : "not paused");
 		else if (!paused && is_paused)
 			ok = error_set(&why, "can't restart paused deployment (run rollout resume first)");
 		if (ok) {

@@ -92,7 +92,7 @@ bool run_wait(struct kctl *k, struct error *err)
 	int64_t timeout;
 	str text = flag_text(k, "for");
 	if (conditions->n == 0)
-		return error_set(err, "required flag(s) \"for\" not set");
+		return error_set(err, "unrecognized condition: \"\"");
 	if (!flag_duration(k, "timeout", &timeout, err) || !parse_for(k, text, &w, err))
 		return false;
 	unsigned how = TARGETS_NAMED | (w.kind == WAIT_CREATE ? 0 : TARGETS_OBJECTS) | (w.kind == WAIT_DELETE ? TARGETS_SKIP_MISSING : 0);
