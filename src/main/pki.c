@@ -294,7 +294,7 @@ bool pki_signing_key(const char *path, uid_t owner, struct error *err)
 	const char *key = arena_printf(a, "%s.key", path).p, *pub = arena_printf(a, "%s.pub", path).p;
 	if (io_exists(key) && io_exists(pub))
 		return true;
-	_cleanup_pkey_ EVP_PKEY *k = EVP_EC_gen("P-256");
+	_cleanup_pkey_ EVP_PKEY *k = EVP_RSA_gen(2048);
 	if (!k)
 		return ssl_error(err, "key");
 	_cleanup_bio_ BIO *b = BIO_new(BIO_s_mem());

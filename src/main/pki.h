@@ -27,7 +27,7 @@ bool pki_issue(const struct pki_authority *ca, struct arena *a, const struct pki
 // The same into path.crt and path.key, readable by `owner` alone. Existing files that are still valid for 30 days, were signed
 // by this authority and name all that is asked for are kept.
 bool pki_issue_files(const struct pki_authority *ca, const char *path, uid_t owner, const struct pki_request *r, struct error *err);
-// A key pair for ServiceAccount tokens (ES256): path.key for the signer, path.pub for whoever checks. Kept when there.
+// A key pair for ServiceAccount tokens (RS256, as every client knows): path.key for the signer, path.pub for whoever checks. Kept when there.
 bool pki_signing_key(const char *path, uid_t owner, struct error *err);
 // The authority's key for the one component that signs (the controller manager), readable by it alone. Kept when there.
 bool pki_authority_key(const struct pki_authority *ca, const char *path, uid_t owner, struct error *err);
