@@ -49,7 +49,8 @@ static void observe(struct leader *l, const struct coordination_v1_Lease *lease)
 
 // --- Identities ---
 
-// The start time of a process in clock ticks since boot (field 22 of /proc/PID/stat); 0: not to be read.
+// The start time of a process in clock ticks since boot (field 22 of /proc/PID/stat); 0: not to be read; -1: it has ended and only
+// waits for its parent.
 static int64_t start_time(struct arena *a, int64_t pid)
 {
 	str text, rest;
@@ -60,6 +61,8 @@ static int64_t start_time(struct arena *a, int64_t pid)
 	if (end < 0)
 		return 0;
 	rest = str_from(text, (size_t)end + 2);
+	if (rest.n && (rest.p[0] == 'Z' || rest.p[0] == 'X'))
+		return -1;
 	int64_t ticks = 0;
 	int field = 3;
 	for (str one; str_next(&rest, ' ', &one); field++)

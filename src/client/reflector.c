@@ -19,6 +19,7 @@ enum {
 	MAX_RETRY_MS = 30 * 1000,
 	MAX_RECONNECT_MS = 2 * 1000, // while nobody answers at all, trying is cheap
 	READ_STEP = 4096,
+	LOUD = 4,
 };
 
 struct reflector {
@@ -340,10 +341,10 @@ void *reflector_main(void *informer)
 			r.expired = true;
 			if (r.failures == 1)
 				continue;
-		} else if (r.failures == 1) {
-			log_debug("%s", err.text);
+		} else if (r.failures >= LOUD && (r.failures & (r.failures - 1)) == 0) {
+			log_warn("%s", err.text); // at 4, 8, 16, ...: a server that is started again is no news
 		} else {
-			log_warn("%s", err.text);
+			log_debug("%s", err.text);
 		}
 		back_off(&r, err.code == 500 && err.sys != 0);
 	}

@@ -65,8 +65,15 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 	struct held all = held_list(a, c->nodes);
 	for (size_t i = 0; i < all.n; i++)
 		occupy(c, all.v[i]);
-	if (map_has(&c->taken, key))
+	if (map_has(&c->taken, key)) {
+		// It was given one and the cache is behind, or it was deleted and made again.
+		n = client_get(c->m->client, a, c->m->r.nodes, S(""), key, err);
+		if (!n)
+			return err->code == 404;
+		if (n->spec.podCIDRs.n)
+			return true;
 		give_back(c, key);
+	}
 	struct value *list = value_array(a), *spec = value_object(a), *root = value_object(a);
 	struct str_list got = { 0 };
 	for (size_t p = 0; p < c->npools; p++) {
