@@ -23,34 +23,43 @@ static inline size_t list_capacity(size_t n)
 }
 
 // The C forms of the apiextensions types JSONSchemaPropsOrX: their messages are generated with these members in this order.
-struct or_bool { bool allows; void *schema; };
-struct or_array { void *schema; struct any_list items; };
-struct or_strings { void *schema; struct str_list property; };
+struct or_bool {
+	bool allows;
+	void *schema;
+};
+struct or_array {
+	void *schema;
+	struct any_list items;
+};
+struct or_strings {
+	void *schema;
+	struct str_list property;
+};
 
 // Bytes that one value of the field takes in C: an item of a list, a value of a map, what a pointer points to.
-size_t field_value_size(const struct field_desc *f);
+size_t schema_field_value_size(const struct field_desc *f);
 // Bytes of a map entry, and where in it the value stands.
-size_t field_entry_size(const struct field_desc *f);
-size_t field_entry_value(const struct field_desc *f);
+size_t schema_field_entry_size(const struct field_desc *f);
+size_t schema_field_entry_value(const struct field_desc *f);
 // Sorts the entries of a map by key; of equal keys the last one stays.
-void map_settle(struct arena *a, struct any_list *map, size_t step);
+void schema_map_settle(struct arena *a, struct any_list *map, size_t step);
 // Whether the C value of the field is one text slice (string, bytes, quantity, raw JSON).
-bool field_is_text(const struct field_desc *f);
+bool schema_field_is_text(const struct field_desc *f);
 
 // --- Scanning JSON text; all of these leave *p anywhere when they return false ---
 
 // Takes the word (true, false, null) of n bytes.
-bool json_word(const char **p, const char *end, const char *w, size_t n);
-bool json_skip_number(const char **p, const char *end);
+bool scan_word(const char **p, const char *end, const char *w, size_t n);
+bool scan_number(const char **p, const char *end);
 // *p is at the opening quote.
-bool json_skip_string(const char **p, const char *end);
+bool scan_string(const char **p, const char *end);
 // The inside of a string that json_skip_string has passed, with escapes undone and bad UTF-8 replaced by U+FFFD.
-str json_unescape(struct arena *a, const char *p, const char *end);
+str scan_unescape(struct arena *a, const char *p, const char *end);
 // Whether the text is one JSON value (RFC 8259) with nothing after it.
-bool json_is_valid(str text);
+bool scan_is_json(str text);
 // Skips one JSON value; false when it is malformed.
-bool json_skip(const char **p, const char *end);
+bool scan_value(const char **p, const char *end);
 // Appends JSON text without white space and, if wanted, with HTML escaped as Go's encoder does.
-void json_compact(struct buf *to, str text, bool escape_html);
+void scan_compact(struct buf *to, str text, bool escape_html);
 
 #endif

@@ -4,7 +4,7 @@
 // skipped and the first such error is reported at the end; a type with a form of its own (Time, Quantity, ...) that
 // cannot be read ends the pass at once; null leaves a plain value alone; strict complaints are collected in the order of the
 // document. A malformed document is given to json_parse, whose messages are Go's.
-#include "schema/codec.h"
+#include "schema/decode.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,29 +12,6 @@
 #include "base/encode.h"
 #include "schema/gotime.h"
 #include "schema/quantity.h"
-
-// Where the reader is: a chain of fields, items and keys from the inside out.
-struct place {
-	const struct place *up;
-	const struct message_desc *owner; // of the field
-	const struct field_desc *field;   // a field, or NULL
-	str key;                          // key of a map, when field is NULL
-	size_t index;                     // of an item, when field is NULL and key.p too
-};
-
-struct reader {
-	struct arena *a;
-	const char *p, *end;
-	struct str_list *strict;  // NULL: complaints are not wanted
-	const struct place *type_place; // inside a form of its own: the place that its errors carry; else NULL
-	bool fixed;               // type_place counts
-	bool malformed;           // not JSON
-	bool saved;               // *err holds the first type error
-	int depth;
-	struct error *err;
-};
-
-#define MAX_STRICT 100
 
 // --- Tokens -----------------------------------------------------------------------------------------------------------
 
@@ -53,7 +30,7 @@ static inline char peek(struct reader *r)
 
 static bool skip(struct reader *r)
 {
-	return json_skip(&r->p, r->end) || malformed(r);
+	return scan_value(&r->p, r->end) || malformed(r);
 }
 
 // A string token. Without escapes and with good UTF-8 it stays where it is.
@@ -68,134 +45,41 @@ static bool read_string(struct reader *r, str *out)
 		r->p = p + 1;
 		if (high < 0x80 || str_utf8_valid(*out))
 			return true;
-	} else if (!json_skip_string(&r->p, r->end)) {
+	} else if (!scan_string(&r->p, r->end)) {
 		return malformed(r);
 	}
-	*out = json_unescape(r->a, first, r->p - 1);
+	*out = scan_unescape(r->a, first, r->p - 1);
 	return true;
 }
 
-// --- Complaints ---------------------------------------------------------------------------------------------------------
-
-// "spec.containers[0].image": the path from the outside in.
-static void put_path(struct buf *to, const struct place *at, bool everything)
-{
-	const struct place *chain[64];
-	size_t n = 0;
-	for (; at && n < ARRAY_LEN(chain); at = at->up)
-		if (everything || at->field)
-			chain[n++] = at;
-	while (n--) {
-		const struct place *x = chain[n];
-		if (!x->field && !x->key.p) {
-			buf_printf(to, "[%zu]", x->index);
-			continue;
-		}
-		if (to->n && to->p[to->n - 1] != '"')
-			buf_add_char(to, '.');
-		buf_add(to, x->field ? schema_text(x->field->json_name) : x->key);
-	}
-}
-
-static void complain(struct reader *r, const char *what, const struct place *at)
-{
-	if (!r->strict || r->strict->n >= MAX_STRICT)
-		return;
-	_cleanup_buf_ struct buf b = { 0 };
-	buf_printf(&b, "%s field \"", what);
-	put_path(&b, at, true);
-	buf_add_char(&b, '"');
-	for (size_t i = 0; i < r->strict->n; i++)
-		if (str_eq(r->strict->v[i], buf_str(&b)))
-			return;
-	*LIST_ADD(r->a, r->strict) = arena_dup(r->a, buf_str(&b));
-}
-
-// "json: cannot unmarshal X into Go struct field Pod.spec.containers of type []v1.Container". The first one counts.
-static void wrong_type_named(struct reader *r, str got, const char *type, const struct place *at)
-{
-	if (r->saved)
-		return;
-	r->saved = true;
-	if (r->fixed)
-		at = r->type_place;
-	const struct place *inner = at;
-	while (inner && !inner->field)
-		inner = inner->up;
-	if (!inner) {
-		error_api(r->err, 400, "BadRequest", "json: cannot unmarshal " STR_FMT " into Go value of type %s", STR_ARG(got), type);
-		return;
-	}
-	_cleanup_buf_ struct buf path = { 0 };
-	put_path(&path, inner, false);
-	error_api(r->err, 400, "BadRequest", "json: cannot unmarshal " STR_FMT " into Go struct field " STR_FMT "." STR_FMT " of type %s", STR_ARG(got),
-	          STR_ARG(schema_text(inner->owner->name)), STR_ARG(buf_str(&path)), type);
-}
-
-static void go_message_name(const struct message_desc *m, char *to, size_t size)
-{
-	str package = schema_text(m->package);
-	package = str_from(package, (size_t)(str_rfind_char(package, '.') + 1));
-	snprintf(to, size, STR_FMT "." STR_FMT, STR_ARG(package), STR_ARG(schema_text(m->name)));
-}
-
-// What Go calls the type of the field (whole) or of its items and values.
-static void go_type_name(const struct field_desc *f, bool whole, char *to, size_t size)
-{
-	str named = schema_text(f->go_type);
-	if (named.n && (whole || f->label == FL_ONE)) {
-		snprintf(to, size, STR_FMT, STR_ARG(named));
-		return;
-	}
-	if (named.n && str_has_prefix(named, S("[]"))) {
-		snprintf(to, size, STR_FMT, STR_ARG(str_from(named, named.p[2] == '*' ? 3 : 2)));
-		return;
-	}
-	ptrdiff_t end = str_find_char(named, ']');
-	if (named.n && str_has_prefix(named, S("map[")) && end > 0) {
-		snprintf(to, size, STR_FMT, STR_ARG(str_from(named, (size_t)end + 1)));
-		return;
-	}
-	char elem[200];
-	switch (f->type) {
-	case FT_BOOL: snprintf(elem, sizeof(elem), "bool"); break;
-	case FT_INT32: case FT_ENUM: snprintf(elem, sizeof(elem), "int32"); break;
-	case FT_INT64: snprintf(elem, sizeof(elem), "int64"); break;
-	case FT_UINT32: snprintf(elem, sizeof(elem), "uint32"); break;
-	case FT_UINT64: snprintf(elem, sizeof(elem), "uint64"); break;
-	case FT_DOUBLE: snprintf(elem, sizeof(elem), "float64"); break;
-	case FT_BYTES: snprintf(elem, sizeof(elem), "[]uint8"); break;
-	case FT_QUANTITY: snprintf(elem, sizeof(elem), "resource.Quantity"); break;
-	case FT_TIME: snprintf(elem, sizeof(elem), whole && f->label != FL_ONE ? "v1.Time" : "string"); break;
-	case FT_INTORSTRING: snprintf(elem, sizeof(elem), "intstr.IntOrString"); break;
-	case FT_RAW: snprintf(elem, sizeof(elem), "runtime.RawExtension"); break;
-	case FT_JSON: snprintf(elem, sizeof(elem), "v1.JSON"); break;
-	case FT_STRINGS: snprintf(elem, sizeof(elem), "v1.ExtraValue"); break;
-	case FT_MESSAGE:
-	case FT_SCHEMA_OR_BOOL: case FT_SCHEMA_OR_ARRAY: case FT_SCHEMA_OR_STRINGS:
-		go_message_name(&schema_messages[f->message], elem, sizeof(elem));
-		break;
-	default: snprintf(elem, sizeof(elem), "string");
-	}
-	snprintf(to, size, "%s%s", !whole || f->label == FL_ONE ? "" : f->label == FL_LIST ? "[]" : "map[string]", elem);
-}
+// --- Values that do not fit ---
 
 // The value at hand does not fit: says so (once) and skips it.
 static bool wrong_type(struct reader *r, const struct field_desc *f, bool whole, const struct place *at)
 {
 	const char *got = "number";
 	switch (*r->p) {
-	case '{': got = "object"; break;
-	case '[': got = "array"; break;
-	case '"': got = "string"; break;
-	case 't': case 'f': got = "bool"; break;
-	default: break;
+	case '{':
+		got = "object";
+		break;
+	case '[':
+		got = "array";
+		break;
+	case '"':
+		got = "string";
+		break;
+	case 't':
+	case 'f':
+		got = "bool";
+		break;
+	default:
+		break;
 	}
 	char type[256];
-	go_type_name(f, whole, type, sizeof(type));
+	decode_go_type(f, whole, type, sizeof(type));
 	if (!skip(r))
 		return false;
-	wrong_type_named(r, str_c(got), type, at);
+	decode_wrong_type(r, str_c(got), type, at);
 	return true;
 }
 
@@ -208,7 +92,7 @@ static bool read_integer(struct reader *r, const struct field_desc *f, char *to,
 	if (*r->p != '-' && (*r->p < '0' || *r->p > '9'))
 		return wrong_type(r, f, false, at);
 	const char *first = r->p;
-	if (!json_skip_number(&r->p, r->end))
+	if (!scan_number(&r->p, r->end))
 		return malformed(r);
 	str text = str_n(first, (size_t)(r->p - first));
 	int64_t v = 0;
@@ -220,16 +104,23 @@ static bool read_integer(struct reader *r, const struct field_desc *f, char *to,
 		ok = ok && u <= UINT32_MAX;
 	if (!ok) {
 		char type[256], got[80];
-		go_type_name(f, false, type, sizeof(type));
+		decode_go_type(f, false, type, sizeof(type));
 		snprintf(got, sizeof(got), "number " STR_FMT, STR_ARG(str_sub(text, 0, 60)));
-		wrong_type_named(r, str_c(got), f->type == FT_INTORSTRING ? "int32" : type, at);
+		decode_wrong_type(r, str_c(got), f->type == FT_INTORSTRING ? "int32" : type, at);
 		return true;
 	}
 	switch (f->type) {
-	case FT_INT64: *(int64_t *)to = v; break;
-	case FT_UINT64: *(uint64_t *)to = u; break;
-	case FT_UINT32: *(uint32_t *)to = (uint32_t)u; break;
-	default: *(int32_t *)to = (int32_t)v;
+	case FT_INT64:
+		*(int64_t *)to = v;
+		break;
+	case FT_UINT64:
+		*(uint64_t *)to = u;
+		break;
+	case FT_UINT32:
+		*(uint32_t *)to = (uint32_t)u;
+		break;
+	default:
+		*(int32_t *)to = (int32_t)v;
 	}
 	return true;
 }
@@ -239,7 +130,7 @@ static bool read_double(struct reader *r, const struct field_desc *f, double *to
 	if (*r->p != '-' && (*r->p < '0' || *r->p > '9'))
 		return wrong_type(r, f, false, at);
 	const char *first = r->p;
-	if (!json_skip_number(&r->p, r->end))
+	if (!scan_number(&r->p, r->end))
 		return malformed(r);
 	size_t n = (size_t)(r->p - first);
 	char text[400];
@@ -254,7 +145,7 @@ static bool read_double(struct reader *r, const struct field_desc *f, double *to
 	}
 	char got[80];
 	snprintf(got, sizeof(got), "number " STR_FMT, STR_ARG(str_sub(str_n(first, n), 0, 60)));
-	wrong_type_named(r, str_c(got), "float64", at);
+	decode_wrong_type(r, str_c(got), "float64", at);
 	return true;
 }
 
@@ -302,7 +193,8 @@ static bool read_bytes(struct reader *r, const struct field_desc *f, str *to, co
 		return false;
 	if (!base64_decode(r->a, text, &bytes)) {
 		if (!r->saved)
-			error_api(r->err, 400, "BadRequest", "illegal base64 data at input byte %zu", base64_bad_byte(text));
+			error_api(r->err, 400, "BadRequest", "illegal base64 data at input byte %zu",
+			          base64_bad_byte(text));
 		r->saved = true;
 		return true;
 	}
@@ -319,7 +211,12 @@ static bool read_own_text(struct reader *r, const char *type, str *text, const s
 	if (!skip(r))
 		return false;
 	r->saved = false; // ends the pass: comes before a type error that was put aside
-	wrong_type_named(r, first == '{' ? S("object") : first == '[' ? S("array") : first == 't' || first == 'f' ? S("bool") : S("number"), type, at);
+	decode_wrong_type(r,
+	                  first == '{'                   ? S("object")
+	                  : first == '['                 ? S("array")
+	                  : first == 't' || first == 'f' ? S("bool")
+	                                                 : S("number"),
+	                  type, at);
 	return false;
 }
 
@@ -361,7 +258,7 @@ static bool read_int_or_string(struct reader *r, struct int_or_string *to, const
 		str text;
 		return read_own_text(r, "int32", &text, at);
 	}
-	if (!json_skip_number(&r->p, r->end))
+	if (!scan_number(&r->p, r->end))
 		return malformed(r);
 	str text = str_n(first, (size_t)(r->p - first));
 	int64_t v;
@@ -369,7 +266,7 @@ static bool read_int_or_string(struct reader *r, struct int_or_string *to, const
 		char got[80];
 		snprintf(got, sizeof(got), "number " STR_FMT, STR_ARG(str_sub(text, 0, 60)));
 		r->saved = false;
-		wrong_type_named(r, str_c(got), "int32", at);
+		decode_wrong_type(r, str_c(got), "int32", at);
 		return false;
 	}
 	*to = (struct int_or_string){ .i = (int32_t)v };
@@ -392,7 +289,7 @@ static bool read_raw(struct reader *r, str *to)
 			i++;
 		else if (!in_string && (c == ' ' || c == '\n' || c == '\t' || c == '\r')) {
 			_cleanup_buf_ struct buf b = { 0 };
-			json_compact(&b, *to, false);
+			scan_compact(&b, *to, false);
 			*to = arena_dup(r->a, buf_str(&b));
 			break;
 		}
@@ -400,7 +297,8 @@ static bool read_raw(struct reader *r, str *to)
 	return true;
 }
 
-static bool read_list(struct reader *r, const struct field_desc *f, bool strings, struct any_list *to, const struct place *at);
+static bool read_list(struct reader *r, const struct field_desc *f, bool strings, struct any_list *to,
+                      const struct place *at);
 
 // Types that are read by a decoder of their own upstream: it knows nothing of strictness, and its errors carry the place of
 // the whole value and end the pass.
@@ -422,7 +320,7 @@ static bool read_schema_or(struct reader *r, const struct field_desc *f, char *t
 	r->strict = NULL;
 	r->saved = false;
 	bool ok = true;
-	memset(to, 0, field_value_size(f));
+	memset(to, 0, schema_field_value_size(f));
 	char c = *r->p;
 	if (c == '{') {
 		void *props_at = arena_alloc(r->a, props->size);
@@ -439,7 +337,9 @@ static bool read_schema_or(struct reader *r, const struct field_desc *f, char *t
 			ok = skip(r) && error_api(r->err, 400, "BadRequest", "boolean or JSON schema expected");
 		}
 	} else if (c == '[' && (r->end - r->p > 1)) {
-		struct any_list *list = f->type == FT_SCHEMA_OR_ARRAY ? &((struct or_array *)to)->items : (struct any_list *)&((struct or_strings *)to)->property;
+		struct any_list *list = f->type == FT_SCHEMA_OR_ARRAY
+		                                ? &((struct or_array *)to)->items
+		                                : (struct any_list *)&((struct or_strings *)to)->property;
 		ok = read_list(r, items, false, list, at);
 	} else {
 		ok = skip(r);
@@ -460,7 +360,8 @@ static bool read_value(struct reader *r, const struct field_desc *f, char *to, c
 		if (c != 't' && c != 'f')
 			return wrong_type(r, f, false, at);
 		*(bool *)to = c == 't';
-		return (c == 't' ? json_word(&r->p, r->end, "true", 4) : json_word(&r->p, r->end, "false", 5)) || malformed(r);
+		return (c == 't' ? scan_word(&r->p, r->end, "true", 4) : scan_word(&r->p, r->end, "false", 5)) ||
+		       malformed(r);
 	case FT_STRING:
 		return c == '"' ? read_string(r, (str *)to) : wrong_type(r, f, false, at);
 	case FT_DOUBLE:
@@ -496,7 +397,7 @@ static bool read_value(struct reader *r, const struct field_desc *f, char *to, c
 // null: lists, maps and types with a form of their own become zero, other plain values stay as they are.
 static bool read_null(struct reader *r, const struct field_desc *f, bool strings, char *to)
 {
-	if (!json_word(&r->p, r->end, "null", 4))
+	if (!scan_word(&r->p, r->end, "null", 4))
 		return malformed(r);
 	if (strings)
 		return true;
@@ -506,7 +407,7 @@ static bool read_null(struct reader *r, const struct field_desc *f, bool strings
 	case FT_TIME:
 	case FT_MICROTIME:
 	case FT_QUANTITY:
-		memset(to, 0, field_value_size(f));
+		memset(to, 0, schema_field_value_size(f));
 		return true;
 	default:
 		return true;
@@ -514,9 +415,10 @@ static bool read_null(struct reader *r, const struct field_desc *f, bool strings
 }
 
 // The items of an array. `strings`: f is of type FT_STRINGS and its items are text.
-static bool read_list(struct reader *r, const struct field_desc *f, bool strings, struct any_list *to, const struct place *at)
+static bool read_list(struct reader *r, const struct field_desc *f, bool strings, struct any_list *to,
+                      const struct place *at)
 {
-	size_t size = strings ? sizeof(str) : field_value_size(f);
+	size_t size = strings ? sizeof(str) : schema_field_value_size(f);
 	struct any_list list = { 0 };
 	r->p++;
 	char c = peek(r);
@@ -531,7 +433,13 @@ static bool read_list(struct reader *r, const struct field_desc *f, bool strings
 		else if (strings && c == '"')
 			ok = read_string(r, (str *)item);
 		else if (strings)
-			ok = skip(r) && (wrong_type_named(r, c == '{' ? S("object") : c == '[' ? S("array") : c == 't' || c == 'f' ? S("bool") : S("number"), "string", &here), true);
+			ok = skip(r) && (decode_wrong_type(r,
+			                                   c == '{'               ? S("object")
+			                                   : c == '['             ? S("array")
+			                                   : c == 't' || c == 'f' ? S("bool")
+			                                                          : S("number"),
+			                                   "string", &here),
+			                 true);
 		else
 			ok = read_value(r, f, item, &here);
 		if (!ok)
@@ -586,13 +494,13 @@ static void complain_duplicates(struct reader *r, const struct any_list *list, s
 	for (size_t i = 0; i < n && r->strict->n < MAX_STRICT; i++) {
 		str key = *(str *)(list->v + again[i] * step);
 		struct place here = { .up = at, .key = key.p ? key : S("") };
-		complain(r, "duplicate", &here);
+		decode_complain(r, "duplicate", &here);
 	}
 }
 
 static bool read_map(struct reader *r, const struct field_desc *f, struct any_list *to, const struct place *at)
 {
-	size_t step = field_entry_size(f), value = field_entry_value(f);
+	size_t step = schema_field_entry_size(f), value = schema_field_entry_value(f);
 	struct any_list list = { 0 };
 	bool sorted = true;
 	r->p++;
@@ -632,13 +540,13 @@ static bool read_map(struct reader *r, const struct field_desc *f, struct any_li
 	if (!sorted) {
 		if (r->strict)
 			complain_duplicates(r, &list, step, at);
-		map_settle(r->a, &list, step);
+		schema_map_settle(r->a, &list, step);
 	}
 	// A second map of the same name adds to the first, as in Go.
 	if (to->n) {
 		for (size_t i = 0; i < list.n; i++)
 			memcpy(list_add_raw(r->a, (void **)&to->v, &to->n, step), list.v + i * step, step);
-		map_settle(r->a, to, step);
+		schema_map_settle(r->a, to, step);
 	} else {
 		*to = list;
 	}
@@ -651,19 +559,20 @@ static bool read_field(struct reader *r, const struct field_desc *f, char *to, c
 	if (f->label == FL_LIST || f->label == FL_MAP) {
 		if (c == 'n') {
 			*(struct any_list *)to = (struct any_list){ 0 };
-			return json_word(&r->p, r->end, "null", 4) || malformed(r);
+			return scan_word(&r->p, r->end, "null", 4) || malformed(r);
 		}
 		if (c != (f->label == FL_LIST ? '[' : '{'))
 			return wrong_type(r, f, true, at);
-		return f->label == FL_LIST ? read_list(r, f, false, (struct any_list *)to, at) : read_map(r, f, (struct any_list *)to, at);
+		return f->label == FL_LIST ? read_list(r, f, false, (struct any_list *)to, at)
+		                           : read_map(r, f, (struct any_list *)to, at);
 	}
 	if (f->flags & FF_POINTER) {
 		if (c == 'n') {
 			*(void **)to = NULL;
-			return json_word(&r->p, r->end, "null", 4) || malformed(r);
+			return scan_word(&r->p, r->end, "null", 4) || malformed(r);
 		}
 		if (!*(void **)to)
-			*(void **)to = arena_alloc(r->a, field_value_size(f));
+			*(void **)to = arena_alloc(r->a, schema_field_value_size(f));
 		return read_value(r, f, *(char **)to, at);
 	}
 	return c == 'n' ? read_null(r, f, false, to) : read_value(r, f, to, at);
@@ -671,7 +580,9 @@ static bool read_field(struct reader *r, const struct field_desc *f, char *to, c
 
 static bool read_members(struct reader *r, const struct message_desc *m, char *to, const struct place *at)
 {
-	uint64_t seen[4] = { 0 }; // by entry of the name table; tools/schemac.py refuses messages with more than 256 names
+	uint64_t seen[4] = {
+		0
+	}; // by entry of the name table; tools/schemac.py refuses messages with more than 256 names
 	r->p++;
 	char c = peek(r);
 	while (c != '}') {
@@ -688,7 +599,7 @@ static bool read_members(struct reader *r, const struct message_desc *m, char *t
 		const struct name_entry *e = schema_name(m, key);
 		if (!e) {
 			struct place here = { .up = at, .key = key.p ? key : S("") };
-			complain(r, "unknown", &here);
+			decode_complain(r, "unknown", &here);
 			if (!skip(r))
 				return false;
 		} else {
@@ -696,7 +607,7 @@ static bool read_members(struct reader *r, const struct message_desc *m, char *t
 			struct place here = { .up = at, .owner = m, .field = f };
 			size_t bit = (size_t)(e - &schema_names[m->first_name]);
 			if (seen[bit / 64] >> bit % 64 & 1)
-				complain(r, "duplicate", &here);
+				decode_complain(r, "duplicate", &here);
 			seen[bit / 64] |= UINT64_C(1) << bit % 64;
 			if (!read_field(r, f, to + e->base + f->offset, &here))
 				return false;
@@ -725,7 +636,8 @@ static bool read_message(struct reader *r, const struct message_desc *m, char *t
 	return ok;
 }
 
-void *schema_from_json(struct arena *a, const struct message_desc *m, str json, const struct decode_opts *o, struct error *err)
+void *schema_from_json(struct arena *a, const struct message_desc *m, str json, const struct decode_opts *o,
+                       struct error *err)
 {
 	if (!json.p)
 		json = S("");
@@ -736,15 +648,20 @@ void *schema_from_json(struct arena *a, const struct message_desc *m, str json, 
 	if (c == '{') {
 		ok = read_message(&r, m, obj, NULL);
 	} else if (c == 'n') {
-		ok = json_word(&r.p, r.end, "null", 4) || malformed(&r);
+		ok = scan_word(&r.p, r.end, "null", 4) || malformed(&r);
 	} else if (c == 0) {
 		ok = malformed(&r);
 	} else {
 		ok = skip(&r);
 		if (ok) {
 			char type[256];
-			go_message_name(m, type, sizeof(type));
-			wrong_type_named(&r, c == '[' ? S("array") : c == '"' ? S("string") : c == 't' || c == 'f' ? S("bool") : S("number"), type, NULL);
+			decode_go_message(m, type, sizeof(type));
+			decode_wrong_type(&r,
+			                  c == '['               ? S("array")
+			                  : c == '"'             ? S("string")
+			                  : c == 't' || c == 'f' ? S("bool")
+			                                         : S("number"),
+			                  type, NULL);
 		}
 	}
 	if (ok && (peek(&r) || r.p != r.end))
@@ -764,7 +681,8 @@ void *schema_from_json(struct arena *a, const struct message_desc *m, str json, 
 	return r.saved ? NULL : obj;
 }
 
-void *schema_from_value(struct arena *a, const struct message_desc *m, const struct value *v, const struct decode_opts *o, struct error *err)
+void *schema_from_value(struct arena *a, const struct message_desc *m, const struct value *v,
+                        const struct decode_opts *o, struct error *err)
 {
 	return schema_from_json(a, m, json_text(a, v, 0), o, err);
 }

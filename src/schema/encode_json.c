@@ -43,7 +43,7 @@ static void write_base64(struct buf *to, str bytes)
 static void write_raw(struct buf *to, str raw)
 {
 	if (raw.n)
-		json_compact(to, raw, true);
+		scan_compact(to, raw, true);
 	else
 		buf_add(to, S("null"));
 }
@@ -112,20 +112,37 @@ static void write_value(struct buf *to, const struct field_desc *f, const char *
 {
 	char text[72];
 	switch (f->type) {
-	case FT_BOOL: buf_add(to, *(const bool *)x ? S("true") : S("false")); break;
-	case FT_INT32: case FT_ENUM: buf_add_i64(to, *(const int32_t *)x); break;
-	case FT_INT64: buf_add_i64(to, *(const int64_t *)x); break;
-	case FT_UINT32: buf_add_i64(to, *(const uint32_t *)x); break;
-	case FT_UINT64: buf_printf(to, "%llu", (unsigned long long)*(const uint64_t *)x); break;
-	case FT_DOUBLE: json_write_double(to, *(const double *)x); break;
-	case FT_STRING: json_write_string(to, *(const str *)x, true); break;
+	case FT_BOOL:
+		buf_add(to, *(const bool *)x ? S("true") : S("false"));
+		break;
+	case FT_INT32:
+	case FT_ENUM:
+		buf_add_i64(to, *(const int32_t *)x);
+		break;
+	case FT_INT64:
+		buf_add_i64(to, *(const int64_t *)x);
+		break;
+	case FT_UINT32:
+		buf_add_i64(to, *(const uint32_t *)x);
+		break;
+	case FT_UINT64:
+		buf_printf(to, "%llu", (unsigned long long)*(const uint64_t *)x);
+		break;
+	case FT_DOUBLE:
+		json_write_double(to, *(const double *)x);
+		break;
+	case FT_STRING:
+		json_write_string(to, *(const str *)x, true);
+		break;
 	case FT_BYTES:
 		if (((const str *)x)->p)
 			write_base64(to, *(const str *)x);
 		else
 			buf_add(to, S("null"));
 		break;
-	case FT_MESSAGE: write_message(to, &schema_messages[f->message], x); break;
+	case FT_MESSAGE:
+		write_message(to, &schema_messages[f->message], x);
+		break;
 	case FT_TIME:
 	case FT_MICROTIME: {
 		const struct api_time *t = (const void *)x;
@@ -159,16 +176,24 @@ static void write_value(struct buf *to, const struct field_desc *f, const char *
 			buf_add_i64(to, v->i);
 		break;
 	}
-	case FT_RAW: case FT_FIELDSV1: case FT_JSON: write_raw(to, *(const str *)x); break;
-	case FT_STRINGS: write_strings(to, (const struct str_list *)(const void *)x); break;
-	default: write_schema_or(to, f, x);
+	case FT_RAW:
+	case FT_FIELDSV1:
+	case FT_JSON:
+		write_raw(to, *(const str *)x);
+		break;
+	case FT_STRINGS:
+		write_strings(to, (const struct str_list *)(const void *)x);
+		break;
+	default:
+		write_schema_or(to, f, x);
 	}
 }
 
 static void write_list(struct buf *to, const struct field_desc *f, const struct any_list *l)
 {
 	bool map = f->label == FL_MAP;
-	size_t step = map ? field_entry_size(f) : field_value_size(f), at = map ? field_entry_value(f) : 0;
+	size_t step = map ? schema_field_entry_size(f) : schema_field_value_size(f),
+	       at = map ? schema_field_entry_value(f) : 0;
 	if (!l->v) {
 		buf_add(to, S("null"));
 		return;
@@ -190,13 +215,24 @@ static void write_list(struct buf *to, const struct field_desc *f, const struct 
 static bool is_empty(const struct field_desc *f, const char *x)
 {
 	switch (f->type) {
-	case FT_BOOL: return !*(const bool *)x;
-	case FT_INT32: case FT_ENUM: case FT_UINT32: return *(const int32_t *)x == 0;
-	case FT_INT64: case FT_UINT64: return *(const int64_t *)x == 0;
-	case FT_DOUBLE: return *(const double *)x == 0;
-	case FT_STRING: case FT_BYTES: return ((const str *)x)->n == 0;
-	case FT_STRINGS: return ((const struct str_list *)x)->n == 0;
-	default: return false;
+	case FT_BOOL:
+		return !*(const bool *)x;
+	case FT_INT32:
+	case FT_ENUM:
+	case FT_UINT32:
+		return *(const int32_t *)x == 0;
+	case FT_INT64:
+	case FT_UINT64:
+		return *(const int64_t *)x == 0;
+	case FT_DOUBLE:
+		return *(const double *)x == 0;
+	case FT_STRING:
+	case FT_BYTES:
+		return ((const str *)x)->n == 0;
+	case FT_STRINGS:
+		return ((const struct str_list *)x)->n == 0;
+	default:
+		return false;
 	}
 }
 

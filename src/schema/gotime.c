@@ -13,7 +13,10 @@ struct parser {
 	const char *range; // name of the part that is out of range
 };
 
-static bool digit(str s, size_t i) { return i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; }
+static bool digit(str s, size_t i)
+{
+	return i < s.n && s.p[i] >= '0' && s.p[i] <= '9';
+}
 
 // Quotes as package time does: backslash and quote escaped, other bytes outside ASCII and control characters as \xNN.
 static void quoted(str s, char *to, size_t size)
@@ -40,7 +43,8 @@ static bool cannot(struct parser *p, str at, const char *elem, struct error *err
 	char whole[400], part[400];
 	quoted(p->whole, whole, sizeof(whole));
 	quoted(at, part, sizeof(part));
-	return error_api(err, 400, "BadRequest", "parsing time %s as \"%s\": cannot parse %s as \"%s\"", whole, p->layout, part, elem);
+	return error_api(err, 400, "BadRequest", "parsing time %s as \"%s\": cannot parse %s as \"%s\"", whole,
+	                 p->layout, part, elem);
 }
 
 // A number of exactly `width` digits.
@@ -119,7 +123,8 @@ static bool zone(struct parser *p, int *offset, struct error *err)
 		return true;
 	}
 	str r = p->rest;
-	if (r.n < 6 || r.p[3] != ':' || !digit(r, 1) || !digit(r, 2) || !digit(r, 4) || !digit(r, 5) || (r.p[0] != '+' && r.p[0] != '-'))
+	if (r.n < 6 || r.p[3] != ':' || !digit(r, 1) || !digit(r, 2) || !digit(r, 4) || !digit(r, 5) ||
+	    (r.p[0] != '+' && r.p[0] != '-'))
 		return cannot(p, r, "Z07:00", err);
 	int h = (r.p[1] - '0') * 10 + r.p[2] - '0', m = (r.p[4] - '0') * 10 + r.p[5] - '0';
 	out_of_range(p, h > 24, "time zone offset hour");
@@ -137,7 +142,8 @@ bool api_time_parse(str text, bool micro, struct api_time *out, struct error *er
 	if (!number(&p, 4, "2006", &year, err) || !literal(&p, "-", err) || !number(&p, 2, "01", &month, err))
 		return false;
 	out_of_range(&p, month < 1 || month > 12, "month");
-	if (!p.range && (!literal(&p, "-", err) || !number(&p, 2, "02", &day, err) || !literal(&p, "T", err) || !number(&p, 2, "15", &hour, err)))
+	if (!p.range && (!literal(&p, "-", err) || !number(&p, 2, "02", &day, err) || !literal(&p, "T", err) ||
+	                 !number(&p, 2, "15", &hour, err)))
 		return false;
 	if (!p.range)
 		out_of_range(&p, hour > 23, "hour");
@@ -164,7 +170,9 @@ bool api_time_parse(str text, bool micro, struct api_time *out, struct error *er
 		quoted(text, whole, sizeof(whole));
 		return error_api(err, 400, "BadRequest", "parsing time %s: %s out of range", whole, p.range);
 	}
-	*out = (struct api_time){ days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset, nsec, true };
+	*out = (struct api_time){
+		days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset, nsec, true
+	};
 	// Go's zero time (year 1) is "not set".
 	if (out->sec == INT64_C(-62135596800) && nsec == 0)
 		*out = (struct api_time){ 0 };
@@ -240,8 +248,12 @@ static bool bad_duration(str text, const char *what, str unit, struct error *err
 	return error_api(err, 400, "BadRequest", "time: %s %s in duration %s", what, u, whole);
 }
 
-static const struct { const char *name; int64_t ns; } units[] = {
-	{ "ns", 1 }, { "us", 1000 }, { "\xc2\xb5s", 1000 }, { "\xce\xbcs", 1000 }, { "ms", 1000000 }, { "s", NS_PER_S }, { "m", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S },
+static const struct {
+	const char *name;
+	int64_t ns;
+} units[] = {
+	{ "ns", 1 },       { "us", 1000 },    { "\xc2\xb5s", 1000 },  { "\xce\xbcs", 1000 },
+	{ "ms", 1000000 }, { "s", NS_PER_S }, { "m", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S },
 };
 
 bool duration_parse(str text, int64_t *ns, struct error *err)
@@ -275,7 +287,8 @@ bool duration_parse(str text, int64_t *ns, struct error *err)
 			bool full = false;
 			for (; digit(s, 0); s = str_from(s, 1), frac_digits++) {
 				uint64_t more;
-				if (full || f > (limit - 1) / 10 || (more = f * 10 + (uint64_t)(s.p[0] - '0')) > limit) {
+				if (full || f > (limit - 1) / 10 ||
+				    (more = f * 10 + (uint64_t)(s.p[0] - '0')) > limit) {
 					full = true; // more digits than can count
 					continue;
 				}

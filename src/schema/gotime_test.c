@@ -49,17 +49,22 @@ static void test_times(void **state)
 	struct error err = { 0 };
 	assert_true(api_time_parse(S("0001-01-01T00:00:00Z"), false, &zero, &err));
 	assert_false(zero.set);
-	refuses("yesterday", false, "parsing time \"yesterday\" as \"" LAYOUT "\": cannot parse \"yesterday\" as \"2006\"");
+	refuses("yesterday", false,
+	        "parsing time \"yesterday\" as \"" LAYOUT "\": cannot parse \"yesterday\" as \"2006\"");
 	refuses("", false, "parsing time \"\" as \"" LAYOUT "\": cannot parse \"\" as \"2006\"");
 	refuses("2024", false, "parsing time \"2024\" as \"" LAYOUT "\": cannot parse \"\" as \"-\"");
-	refuses("2024-1-01T00:00:00Z", false, "parsing time \"2024-1-01T00:00:00Z\" as \"" LAYOUT "\": cannot parse \"1-01T00:00:00Z\" as \"01\"");
+	refuses("2024-1-01T00:00:00Z", false,
+	        "parsing time \"2024-1-01T00:00:00Z\" as \"" LAYOUT "\": cannot parse \"1-01T00:00:00Z\" as \"01\"");
 	refuses("2024-13-01T00:00:00Z", false, "parsing time \"2024-13-01T00:00:00Z\": month out of range");
 	refuses("2023-02-29T00:00:00Z", false, "parsing time \"2023-02-29T00:00:00Z\": day out of range");
 	refuses("2024-01-01T24:00:00Z", false, "parsing time \"2024-01-01T24:00:00Z\": hour out of range");
-	refuses("2024-01-01 00:00:00Z", false, "parsing time \"2024-01-01 00:00:00Z\" as \"" LAYOUT "\": cannot parse \" 00:00:00Z\" as \"T\"");
-	refuses("2024-01-01T00:00:00", false, "parsing time \"2024-01-01T00:00:00\" as \"" LAYOUT "\": cannot parse \"\" as \"Z07:00\"");
+	refuses("2024-01-01 00:00:00Z", false,
+	        "parsing time \"2024-01-01 00:00:00Z\" as \"" LAYOUT "\": cannot parse \" 00:00:00Z\" as \"T\"");
+	refuses("2024-01-01T00:00:00", false,
+	        "parsing time \"2024-01-01T00:00:00\" as \"" LAYOUT "\": cannot parse \"\" as \"Z07:00\"");
 	refuses("2024-01-01T00:00:00Zx", false, "parsing time \"2024-01-01T00:00:00Zx\": extra text: \"x\"");
-	refuses("2024-01-01T00:00:00Z", true, "parsing time \"2024-01-01T00:00:00Z\" as \"" MICRO "\": cannot parse \"Z\" as \".000000\"");
+	refuses("2024-01-01T00:00:00Z", true,
+	        "parsing time \"2024-01-01T00:00:00Z\" as \"" MICRO "\": cannot parse \"Z\" as \".000000\"");
 	assert_true(api_time_cmp((struct api_time){ 1, 0, true }, (struct api_time){ 1, 5, true }) < 0);
 	assert_true(api_time_cmp((struct api_time){ 0 }, (struct api_time){ -5, 0, true }) < 0);
 	assert_true(api_time_cmp((struct api_time){ 9, 9, false }, (struct api_time){ 0 }) == 0);

@@ -13,8 +13,10 @@ bool int_or_percent(const struct int_or_string *v, int64_t total, bool round_up,
 		return error_set(err, "invalid value for IntOrString: invalid type: string is not a percentage");
 	int64_t percent;
 	if (!str_to_i64(digits, &percent) || percent > INT32_MAX || percent < INT32_MIN)
-		return error_set(err, "invalid value for IntOrString: invalid value \"" STR_FMT "\": strconv.Atoi: parsing \"" STR_FMT "\": invalid syntax", STR_ARG(v->s),
-		                 STR_ARG(digits));
+		return error_set(err,
+		                 "invalid value for IntOrString: invalid value \"" STR_FMT
+		                 "\": strconv.Atoi: parsing \"" STR_FMT "\": invalid syntax",
+		                 STR_ARG(v->s), STR_ARG(digits));
 	__int128 product = (__int128)percent * total, whole = product / 100;
 	if (product % 100 != 0) {
 		// Division cuts towards zero.

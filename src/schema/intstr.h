@@ -11,7 +11,13 @@ bool int_or_percent(const struct int_or_string *v, int64_t total, bool round_up,
 int32_t int_or_string_value(const struct int_or_string *v);
 // "8080" or "http".
 str int_or_string_text(struct arena *a, const struct int_or_string *v);
-static inline struct int_or_string int_or_string_int(int32_t i) { return (struct int_or_string){ .i = i }; }
-static inline struct int_or_string int_or_string_str(str s) { return (struct int_or_string){ .is_string = true, .s = s }; }
+static inline struct int_or_string int_or_string_int(int32_t i)
+{
+	return (struct int_or_string){ .i = i };
+}
+static inline struct int_or_string int_or_string_str(str s)
+{
+	return (struct int_or_string){ .is_string = true, .s = s };
+}
 
 #endif

@@ -1,7 +1,7 @@
 // Scanning JSON text without making values of it.
 #include "schema/codec.h"
 
-bool json_word(const char **p, const char *end, const char *w, size_t n)
+bool scan_word(const char **p, const char *end, const char *w, size_t n)
 {
 	if ((size_t)(end - *p) < n || memcmp(*p, w, n) != 0)
 		return false;
@@ -9,7 +9,7 @@ bool json_word(const char **p, const char *end, const char *w, size_t n)
 	return true;
 }
 
-bool json_skip_number(const char **at, const char *end)
+bool scan_number(const char **at, const char *end)
 {
 	const char *p = *at;
 	if (p < end && *p == '-')
@@ -42,7 +42,7 @@ bool json_skip_number(const char **at, const char *end)
 	return true;
 }
 
-bool json_skip_string(const char **at, const char *end)
+bool scan_string(const char **at, const char *end)
 {
 	const char *p = *at + 1;
 	for (; p < end && *p != '"'; p++) {
@@ -69,7 +69,7 @@ bool json_skip_string(const char **at, const char *end)
 // Go's limit on nesting.
 #define MAX_NESTING 10000
 
-bool json_skip(const char **at, const char *end)
+bool scan_value(const char **at, const char *end)
 {
 	unsigned char object[MAX_NESTING / 8 + 1]; // a bit per open level: object or array
 	int depth = 0;
@@ -95,7 +95,7 @@ bool json_skip(const char **at, const char *end)
 			}
 		} else {
 			if (in_object) {
-				if (*p != '"' || !json_skip_string(&p, end))
+				if (*p != '"' || !scan_string(&p, end))
 					return false;
 				while (p < end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r'))
 					p++;
@@ -110,17 +110,18 @@ bool json_skip(const char **at, const char *end)
 				if (depth == MAX_NESTING)
 					return false;
 				unsigned char bit = (unsigned char)(1u << depth % 8);
-				object[depth / 8] = (unsigned char)((depth % 8 ? object[depth / 8] & ~bit : 0) | (*p == '{' ? bit : 0));
+				object[depth / 8] = (unsigned char)((depth % 8 ? object[depth / 8] & ~bit : 0) |
+				                                    (*p == '{' ? bit : 0));
 				depth++;
 				p++;
 				want_value = first = true;
 				continue;
 			}
-			bool ok = *p == '"'   ? json_skip_string(&p, end)
-			          : *p == 't' ? json_word(&p, end, "true", 4)
-			          : *p == 'f' ? json_word(&p, end, "false", 5)
-			          : *p == 'n' ? json_word(&p, end, "null", 4)
-			                      : json_skip_number(&p, end);
+			bool ok = *p == '"'   ? scan_string(&p, end)
+			          : *p == 't' ? scan_word(&p, end, "true", 4)
+			          : *p == 'f' ? scan_word(&p, end, "false", 5)
+			          : *p == 'n' ? scan_word(&p, end, "null", 4)
+			                      : scan_number(&p, end);
 			if (!ok)
 				return false;
 		}
@@ -132,10 +133,10 @@ bool json_skip(const char **at, const char *end)
 	}
 }
 
-bool json_is_valid(str text)
+bool scan_is_json(str text)
 {
 	const char *p = text.p, *end = text.p + text.n;
-	if (!text.n || !json_skip(&p, end))
+	if (!text.n || !scan_value(&p, end))
 		return false;
 	while (p < end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r'))
 		p++;
@@ -182,7 +183,7 @@ static size_t sequence(const char *p, const char *end)
 }
 
 // The inside of a string (already checked by skip_string) with escapes undone and bad UTF-8 replaced.
-str json_unescape(struct arena *a, const char *p, const char *end)
+str scan_unescape(struct arena *a, const char *p, const char *end)
 {
 	size_t n = (size_t)(end - p);
 	char *out = arena_alloc(a, n * 3 + 1), *to = out;
@@ -206,11 +207,21 @@ str json_unescape(struct arena *a, const char *p, const char *end)
 		char c = p[1];
 		p += 2;
 		switch (c) {
-		case 'b': *to++ = '\b'; break;
-		case 'f': *to++ = '\f'; break;
-		case 'n': *to++ = '\n'; break;
-		case 'r': *to++ = '\r'; break;
-		case 't': *to++ = '\t'; break;
+		case 'b':
+			*to++ = '\b';
+			break;
+		case 'f':
+			*to++ = '\f';
+			break;
+		case 'n':
+			*to++ = '\n';
+			break;
+		case 'r':
+			*to++ = '\r';
+			break;
+		case 't':
+			*to++ = '\t';
+			break;
 		case 'u': {
 			uint32_t u = (uint32_t)hex4(p);
 			p += 4;
@@ -224,13 +235,14 @@ str json_unescape(struct arena *a, const char *p, const char *end)
 			to = put_rune(to, u >= 0xd800 && u < 0xe000 ? 0xfffd : u);
 			break;
 		}
-		default: *to++ = c;
+		default:
+			*to++ = c;
 		}
 	}
 	return str_n(out, (size_t)(to - out));
 }
 
-void json_compact(struct buf *to, str text, bool escape_html)
+void scan_compact(struct buf *to, str text, bool escape_html)
 {
 	static const char hex[] = "0123456789abcdef";
 	bool in_string = false;
@@ -248,7 +260,8 @@ void json_compact(struct buf *to, str text, bool escape_html)
 			buf_add_char(to, hex[c >> 4]);
 			buf_add_char(to, hex[c & 15]);
 			continue;
-		} else if (escape_html && c == 0xe2 && i + 2 < text.n && (unsigned char)text.p[i + 1] == 0x80 && ((unsigned char)text.p[i + 2] & ~1) == 0xa8) {
+		} else if (escape_html && c == 0xe2 && i + 2 < text.n && (unsigned char)text.p[i + 1] == 0x80 &&
+		           ((unsigned char)text.p[i + 2] & ~1) == 0xa8) {
 			buf_add(to, S("\\u202"));
 			buf_add_char(to, hex[(unsigned char)text.p[i + 2] & 15]);
 			i += 2;

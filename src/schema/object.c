@@ -4,24 +4,46 @@
 #include "schema/quantity.h"
 
 static const uint8_t value_sizes[] = {
-	[FT_BOOL] = sizeof(bool), [FT_INT32] = 4, [FT_INT64] = 8, [FT_UINT32] = 4, [FT_UINT64] = 8, [FT_DOUBLE] = 8,
-	[FT_STRING] = sizeof(str), [FT_BYTES] = sizeof(str), [FT_ENUM] = 4, [FT_MESSAGE] = 0,
-	[FT_TIME] = sizeof(struct api_time), [FT_MICROTIME] = sizeof(struct api_time), [FT_DURATION] = sizeof(struct api_duration),
-	[FT_QUANTITY] = sizeof(struct quantity), [FT_INTORSTRING] = sizeof(struct int_or_string), [FT_RAW] = sizeof(struct raw_json),
-	[FT_FIELDSV1] = sizeof(struct raw_json), [FT_JSON] = sizeof(struct raw_json), [FT_SCHEMA_OR_BOOL] = sizeof(struct or_bool),
-	[FT_SCHEMA_OR_ARRAY] = sizeof(struct or_array), [FT_SCHEMA_OR_STRINGS] = sizeof(struct or_strings), [FT_STRINGS] = sizeof(struct str_list),
+	[FT_BOOL] = sizeof(bool),
+	[FT_INT32] = 4,
+	[FT_INT64] = 8,
+	[FT_UINT32] = 4,
+	[FT_UINT64] = 8,
+	[FT_DOUBLE] = 8,
+	[FT_STRING] = sizeof(str),
+	[FT_BYTES] = sizeof(str),
+	[FT_ENUM] = 4,
+	[FT_MESSAGE] = 0,
+	[FT_TIME] = sizeof(struct api_time),
+	[FT_MICROTIME] = sizeof(struct api_time),
+	[FT_DURATION] = sizeof(struct api_duration),
+	[FT_QUANTITY] = sizeof(struct quantity),
+	[FT_INTORSTRING] = sizeof(struct int_or_string),
+	[FT_RAW] = sizeof(struct raw_json),
+	[FT_FIELDSV1] = sizeof(struct raw_json),
+	[FT_JSON] = sizeof(struct raw_json),
+	[FT_SCHEMA_OR_BOOL] = sizeof(struct or_bool),
+	[FT_SCHEMA_OR_ARRAY] = sizeof(struct or_array),
+	[FT_SCHEMA_OR_STRINGS] = sizeof(struct or_strings),
+	[FT_STRINGS] = sizeof(struct str_list),
 };
 
-size_t field_value_size(const struct field_desc *f)
+size_t schema_field_value_size(const struct field_desc *f)
 {
 	return f->type == FT_MESSAGE ? schema_messages[f->message].size : value_sizes[f->type];
 }
 
 // Every C type of the schema is aligned to at most 8 bytes, and a key takes 16: the value follows it at once.
-size_t field_entry_value(const struct field_desc *f) { return sizeof(str); }
-size_t field_entry_size(const struct field_desc *f) { return (sizeof(str) + field_value_size(f) + 7) & ~(size_t)7; }
+size_t schema_field_entry_value(const struct field_desc *f)
+{
+	return sizeof(str);
+}
+size_t schema_field_entry_size(const struct field_desc *f)
+{
+	return (sizeof(str) + schema_field_value_size(f) + 7) & ~(size_t)7;
+}
 
-bool field_is_text(const struct field_desc *f)
+bool schema_field_is_text(const struct field_desc *f)
 {
 	switch (f->type) {
 	case FT_STRING:
@@ -96,7 +118,7 @@ static struct str_list clone_strings(struct arena *a, struct str_list from)
 
 static void clone_value(struct arena *a, const struct field_desc *f, const char *from, char *to)
 {
-	if (field_is_text(f)) {
+	if (schema_field_is_text(f)) {
 		*(str *)to = dup_text(a, *(const str *)from);
 		return;
 	}
@@ -118,16 +140,18 @@ static void clone_value(struct arena *a, const struct field_desc *f, const char 
 	}
 	case FT_SCHEMA_OR_ARRAY: {
 		const struct or_array *x = (const void *)from;
-		*(struct or_array *)to = (struct or_array){ clone_message(a, or_schema(f), x->schema), clone_messages(a, or_schema(f), x->items) };
+		*(struct or_array *)to = (struct or_array){ clone_message(a, or_schema(f), x->schema),
+			                                    clone_messages(a, or_schema(f), x->items) };
 		break;
 	}
 	case FT_SCHEMA_OR_STRINGS: {
 		const struct or_strings *x = (const void *)from;
-		*(struct or_strings *)to = (struct or_strings){ clone_message(a, or_schema(f), x->schema), clone_strings(a, x->property) };
+		*(struct or_strings *)to =
+		        (struct or_strings){ clone_message(a, or_schema(f), x->schema), clone_strings(a, x->property) };
 		break;
 	}
 	default:
-		memcpy(to, from, field_value_size(f));
+		memcpy(to, from, schema_field_value_size(f));
 	}
 }
 
@@ -137,7 +161,7 @@ static void clone_fields(struct arena *a, const struct message_desc *m, const ch
 		const struct field_desc *f = schema_field(m, i);
 		const char *x = from + f->offset;
 		char *y = to + f->offset;
-		size_t size = field_value_size(f);
+		size_t size = schema_field_value_size(f);
 		if (f->label == FL_ONE && !(f->flags & FF_POINTER)) {
 			clone_value(a, f, x, y);
 		} else if (f->label == FL_ONE) {
@@ -150,7 +174,8 @@ static void clone_fields(struct arena *a, const struct message_desc *m, const ch
 			if (!l->v)
 				continue;
 			bool map = f->label == FL_MAP;
-			size_t step = map ? field_entry_size(f) : size, at = map ? field_entry_value(f) : 0;
+			size_t step = map ? schema_field_entry_size(f) : size,
+			       at = map ? schema_field_entry_value(f) : 0;
 			char *v = arena_calloc(a, list_capacity(l->n), step);
 			for (size_t k = 0; k < l->n; k++) {
 				if (map)
@@ -231,14 +256,14 @@ static bool equal_value(const struct field_desc *f, const char *x, const char *y
 		return equal_messages(or_schema(f), p->schema, q->schema) && equal_strings(p->property, q->property);
 	}
 	default:
-		return memcmp(x, y, field_value_size(f)) == 0;
+		return memcmp(x, y, schema_field_value_size(f)) == 0;
 	}
 }
 
 // Entries of both maps by key; the tables of a decoder are sorted, but a caller's need not be.
 static bool equal_maps(const struct field_desc *f, const struct any_list *x, const struct any_list *y)
 {
-	size_t step = field_entry_size(f), at = field_entry_value(f);
+	size_t step = schema_field_entry_size(f), at = schema_field_entry_value(f);
 	for (size_t i = 0; i < x->n; i++) {
 		str key = *(str *)(x->v + i * step);
 		size_t k = i;
@@ -278,7 +303,7 @@ static bool equal_fields(const struct message_desc *m, const char *x, const char
 				return false;
 			continue;
 		}
-		size_t size = field_value_size(f);
+		size_t size = schema_field_value_size(f);
 		for (size_t j = 0; j < l->n; j++)
 			if (!equal_value(f, l->v + j * size, k->v + j * size))
 				return false;
@@ -314,7 +339,7 @@ static bool zero_value(const struct field_desc *f, const char *x)
 	case FT_STRINGS:
 		return ((const struct str_list *)x)->n == 0;
 	default: {
-		size_t n = field_value_size(f);
+		size_t n = schema_field_value_size(f);
 		while (n && x[n - 1] == 0)
 			n--;
 		return n == 0;
@@ -327,7 +352,7 @@ bool schema_is_zero(const struct message_desc *m, const void *obj)
 	for (size_t i = 0; i < m->n; i++) {
 		const struct field_desc *f = schema_field(m, i);
 		const char *x = (const char *)obj + f->offset;
-		bool zero = f->label != FL_ONE         ? ((const struct any_list *)(const void *)x)->n == 0
+		bool zero = f->label != FL_ONE      ? ((const struct any_list *)(const void *)x)->n == 0
 		            : f->flags & FF_POINTER ? *(char *const *)x == NULL
 		                                    : zero_value(f, x);
 		if (!zero)
@@ -346,7 +371,8 @@ static void sort_entries(struct arena *a, struct any_list *list, size_t step)
 		for (size_t lo = 0; lo < list->n; lo += 2 * width) {
 			size_t i = lo, mid = MIN(lo + width, list->n), k = mid, end = MIN(lo + 2 * width, list->n);
 			for (size_t out = lo; out < end; out++) {
-				bool left = i < mid && (k >= end || str_cmp(*(str *)(from + i * step), *(str *)(from + k * step)) <= 0);
+				bool left = i < mid && (k >= end || str_cmp(*(str *)(from + i * step),
+				                                            *(str *)(from + k * step)) <= 0);
 				memcpy(to + out * step, from + (left ? i++ : k++) * step, step);
 			}
 		}
@@ -357,7 +383,7 @@ static void sort_entries(struct arena *a, struct any_list *list, size_t step)
 	list->v = from;
 }
 
-void map_settle(struct arena *a, struct any_list *map, size_t step)
+void schema_map_settle(struct arena *a, struct any_list *map, size_t step)
 {
 	size_t i = 1;
 	while (i < map->n && str_cmp(*(str *)(map->v + (i - 1) * step), *(str *)(map->v + i * step)) < 0)

@@ -9,7 +9,8 @@ static int problems;
 static void report(str path, const char *what, const struct value *got, const struct value *want, struct arena *a)
 {
 	if (problems++ < 20)
-		print_message(STR_FMT ": %s\n  got  %.300s\n  want %.300s\n", STR_ARG(path), what, got ? arena_cstr(a, json_text(a, got, 0)) : "-",
+		print_message(STR_FMT ": %s\n  got  %.300s\n  want %.300s\n", STR_ARG(path), what,
+		              got ? arena_cstr(a, json_text(a, got, 0)) : "-",
 		              want ? arena_cstr(a, json_text(a, want, 0)) : "-");
 }
 
@@ -27,8 +28,10 @@ static void compare(struct arena *a, str path, const struct value *got, const st
 				report(inner, "missing", NULL, want->o.v[i].value, a);
 		}
 		for (size_t i = 0; i < got->o.n; i++)
-			if (!value_get(want, got->o.v[i].key) && !(str_eq(got->o.v[i].key, S("description")) && value_is(got->o.v[i].value, V_STRING)))
-				report(arena_concat(a, path, S("."), got->o.v[i].key), "too much", got->o.v[i].value, NULL, a);
+			if (!value_get(want, got->o.v[i].key) &&
+			    !(str_eq(got->o.v[i].key, S("description")) && value_is(got->o.v[i].value, V_STRING)))
+				report(arena_concat(a, path, S("."), got->o.v[i].key), "too much", got->o.v[i].value,
+				       NULL, a);
 	} else if (got->kind == V_ARRAY && got->a.n == want->a.n) {
 		for (size_t i = 0; i < got->a.n; i++)
 			compare(a, arena_printf(a, STR_FMT "[%zu]", STR_ARG(path), i), got->a.v[i], want->a.v[i]);
@@ -39,7 +42,8 @@ static void compare(struct arena *a, str path, const struct value *got, const st
 
 static bool not_served(str name)
 {
-	return str_contains(name, S("alpha")) || str_contains(name, S("beta")) || str_contains(name, S("internal.apiserver")) || str_contains(name, S("storagemigration")) ||
+	return str_contains(name, S("alpha")) || str_contains(name, S("beta")) ||
+	       str_contains(name, S("internal.apiserver")) || str_contains(name, S("storagemigration")) ||
 	       str_has_suffix(name, S("meta.v1.GroupResource")); // only storage migration refers to it
 }
 
@@ -49,7 +53,8 @@ static void test_v2(void **state)
 	_cleanup_arena_ struct arena *a = arena_new(1 << 20);
 	struct error err = { 0 };
 	str text;
-	if (!io_read_file(a, arena_printf(a, "%s/facts/swagger-structure.json", shared_dir()).p, 1 << 26, &text, &err)) {
+	if (!io_read_file(a, arena_printf(a, "%s/facts/swagger-structure.json", shared_dir()).p, 1 << 26, &text,
+	                  &err)) {
 		print_message("%s: skipped\n", err.text);
 		skip();
 	}
@@ -73,7 +78,8 @@ static void test_v2(void **state)
 	}
 	compare(a, S("parameters"), value_get(got, S("parameters")), value_get(want, S("parameters")));
 	compare(a, S("security"), value_get(got, S("security")), value_get(want, S("security")));
-	compare(a, S("securityDefinitions"), value_get(got, S("securityDefinitions")), value_get(want, S("securityDefinitions")));
+	compare(a, S("securityDefinitions"), value_get(got, S("securityDefinitions")),
+	        value_get(want, S("securityDefinitions")));
 	assert_int_equal(problems, 0);
 }
 
@@ -111,11 +117,15 @@ static void test_v3(void **state)
 	assert_null(openapi_v3(a, S("apis/nosuch")));
 	assert_null(openapi_v3(a, S("api/v2")));
 	struct value *core = openapi_v3(a, S("api/v1")), *schemas = value_path(core, S("components"), S("schemas"));
-	assert_text(json_text(a, value_path(schemas, S("io.k8s.api.core.v1.ContainerPort"), S("properties")), JSON_SORT),
-	            "{\"containerPort\":{\"default\":0,\"format\":\"int32\",\"type\":\"integer\"},\"hostIP\":{\"type\":\"string\"},"
-	            "\"hostPort\":{\"format\":\"int32\",\"type\":\"integer\"},\"name\":{\"type\":\"string\"},\"protocol\":{\"default\":\"TCP\",\"type\":\"string\"}}");
-	assert_text(json_text(a, value_path(schemas, S("io.k8s.api.core.v1.Pod"), S("properties"), S("spec")), JSON_SORT),
-	            "{\"allOf\":[{\"$ref\":\"#/components/schemas/io.k8s.api.core.v1.PodSpec\"}],\"default\":{}}");
+	assert_text(
+	        json_text(a, value_path(schemas, S("io.k8s.api.core.v1.ContainerPort"), S("properties")), JSON_SORT),
+	        "{\"containerPort\":{\"default\":0,\"format\":\"int32\",\"type\":\"integer\"},\"hostIP\":{\"type\":"
+	        "\"string\"},"
+	        "\"hostPort\":{\"format\":\"int32\",\"type\":\"integer\"},\"name\":{\"type\":\"string\"},\"protocol\":{"
+	        "\"default\":\"TCP\",\"type\":\"string\"}}");
+	assert_text(
+	        json_text(a, value_path(schemas, S("io.k8s.api.core.v1.Pod"), S("properties"), S("spec")), JSON_SORT),
+	        "{\"allOf\":[{\"$ref\":\"#/components/schemas/io.k8s.api.core.v1.PodSpec\"}],\"default\":{}}");
 	// kubectl asks here whether the server validates fields.
 	struct value *patch = value_path(core, S("paths"), S("/api/v1/namespaces/{namespace}/pods/{name}"), S("patch"));
 	bool found = false;

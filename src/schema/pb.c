@@ -29,7 +29,10 @@ static void put_varint(struct buf *to, uint64_t v)
 	to->n += n;
 }
 
-static void put_tag(struct buf *to, uint32_t number, unsigned wire) { put_varint(to, (uint64_t)number << 3 | wire); }
+static void put_tag(struct buf *to, uint32_t number, unsigned wire)
+{
+	put_varint(to, (uint64_t)number << 3 | wire);
+}
 
 static void put_bytes(struct buf *to, uint32_t number, str s)
 {
@@ -86,10 +89,20 @@ static bool is_scalar(const struct field_desc *f)
 static void put_scalar(struct buf *to, const struct field_desc *f, const char *x)
 {
 	switch (f->type) {
-	case FT_BOOL: put_varint(to, *(const bool *)x); break;
-	case FT_INT32: case FT_ENUM: put_varint(to, (uint64_t)(int64_t)*(const int32_t *)x); break;
-	case FT_INT64: case FT_UINT64: put_varint(to, *(const uint64_t *)x); break;
-	case FT_UINT32: put_varint(to, *(const uint32_t *)x); break;
+	case FT_BOOL:
+		put_varint(to, *(const bool *)x);
+		break;
+	case FT_INT32:
+	case FT_ENUM:
+		put_varint(to, (uint64_t)(int64_t) * (const int32_t *)x);
+		break;
+	case FT_INT64:
+	case FT_UINT64:
+		put_varint(to, *(const uint64_t *)x);
+		break;
+	case FT_UINT32:
+		put_varint(to, *(const uint32_t *)x);
+		break;
 	default: {
 		uint64_t bits;
 		memcpy(&bits, x, 8);
@@ -114,7 +127,9 @@ static void put_value(struct buf *to, const struct field_desc *f, uint32_t numbe
 	}
 	size_t at = open_message(to, number);
 	switch (f->type) {
-	case FT_MESSAGE: put_fields(to, &schema_messages[f->message], x); break;
+	case FT_MESSAGE:
+		put_fields(to, &schema_messages[f->message], x);
+		break;
 	case FT_TIME:
 	case FT_MICROTIME: {
 		const struct api_time *t = (const void *)x;
@@ -124,8 +139,12 @@ static void put_value(struct buf *to, const struct field_desc *f, uint32_t numbe
 		}
 		break;
 	}
-	case FT_DURATION: put_int(to, 1, ((const struct api_duration *)x)->ns); break;
-	case FT_QUANTITY: put_bytes(to, 1, ((const str *)x)->n ? *(const str *)x : S("0")); break;
+	case FT_DURATION:
+		put_int(to, 1, ((const struct api_duration *)x)->ns);
+		break;
+	case FT_QUANTITY:
+		put_bytes(to, 1, ((const str *)x)->n ? *(const str *)x : S("0"));
+		break;
 	case FT_INTORSTRING: {
 		const struct int_or_string *v = (const void *)x;
 		put_int(to, 1, v->is_string);
@@ -145,7 +164,8 @@ static void put_value(struct buf *to, const struct field_desc *f, uint32_t numbe
 			put_bytes(to, 1, l->v[i]);
 		break;
 	}
-	default: put_schema_or(to, f, x);
+	default:
+		put_schema_or(to, f, x);
 	}
 	close_message(to, at);
 }
@@ -155,7 +175,7 @@ static bool left_out(const struct field_desc *f, const char *x)
 {
 	if (f->type == FT_STRING || f->type == FT_BYTES)
 		return ((const str *)x)->n == 0;
-	size_t n = field_value_size(f);
+	size_t n = schema_field_value_size(f);
 	while (n && x[n - 1] == 0)
 		n--;
 	return n == 0;
@@ -163,7 +183,7 @@ static bool left_out(const struct field_desc *f, const char *x)
 
 static void put_list(struct buf *to, const struct message_desc *m, const struct field_desc *f, const struct any_list *l)
 {
-	size_t size = field_value_size(f);
+	size_t size = schema_field_value_size(f);
 	if (l->n && m->flags & MF_GRPC && is_scalar(f)) {
 		size_t at = open_message(to, f->number);
 		for (size_t i = 0; i < l->n; i++)
@@ -177,7 +197,7 @@ static void put_list(struct buf *to, const struct message_desc *m, const struct 
 
 static void put_map(struct buf *to, const struct field_desc *f, const struct any_list *l)
 {
-	size_t step = field_entry_size(f), value = field_entry_value(f);
+	size_t step = schema_field_entry_size(f), value = schema_field_entry_value(f);
 	for (size_t i = 0; i < l->n; i++) {
 		const char *entry = l->v + i * step;
 		size_t at = open_message(to, f->number);
@@ -206,7 +226,10 @@ static void put_fields(struct buf *to, const struct message_desc *m, const char 
 	}
 }
 
-void schema_to_pb(struct buf *to, const struct message_desc *m, const void *obj) { put_fields(to, m, obj); }
+void schema_to_pb(struct buf *to, const struct message_desc *m, const void *obj)
+{
+	put_fields(to, m, obj);
+}
 
 void schema_wrap_pb(struct buf *to, str api_version, str kind, str raw)
 {
@@ -236,7 +259,10 @@ static void over(struct in *in, str bytes)
 	in->end = in->p + bytes.n;
 }
 
-static bool bad(struct in *in, const char *what) { return error_api(in->err, 400, "BadRequest", "proto: %s", what); }
+static bool bad(struct in *in, const char *what)
+{
+	return error_api(in->err, 400, "BadRequest", "proto: %s", what);
+}
 
 static bool get_varint(struct in *in, uint64_t *out)
 {
@@ -271,8 +297,10 @@ static bool skip_field(struct in *in, unsigned wire)
 	uint64_t v;
 	str s;
 	switch (wire) {
-	case WIRE_VARINT: return get_varint(in, &v);
-	case WIRE_BYTES: return get_bytes(in, &s);
+	case WIRE_VARINT:
+		return get_varint(in, &v);
+	case WIRE_BYTES:
+		return get_bytes(in, &s);
 	case WIRE_FIXED64:
 	case WIRE_FIXED32: {
 		size_t n = wire == WIRE_FIXED64 ? 8 : 4;
@@ -281,7 +309,8 @@ static bool skip_field(struct in *in, unsigned wire)
 		in->p += n;
 		return true;
 	}
-	default: return bad(in, "illegal wire type"); // groups are not used by any of these contracts
+	default:
+		return bad(in, "illegal wire type"); // groups are not used by any of these contracts
 	}
 }
 
@@ -346,9 +375,15 @@ static bool get_scalar(struct in *in, const struct field_desc *f, char *to)
 	if (!get_varint(in, &v))
 		return false;
 	switch (f->type) {
-	case FT_BOOL: *(bool *)to = v != 0; break;
-	case FT_INT64: case FT_UINT64: *(uint64_t *)to = v; break;
-	default: *(uint32_t *)to = (uint32_t)v;
+	case FT_BOOL:
+		*(bool *)to = v != 0;
+		break;
+	case FT_INT64:
+	case FT_UINT64:
+		*(uint64_t *)to = v;
+		break;
+	default:
+		*(uint32_t *)to = (uint32_t)v;
 	}
 	return true;
 }
@@ -387,15 +422,20 @@ static bool get_delimited(struct in *in, const struct field_desc *f, str bytes, 
 {
 	struct small s;
 	switch (f->type) {
-	case FT_STRING: return get_text(in, bytes, (str *)to);
-	case FT_BYTES: *(str *)to = bytes.n ? bytes : S(""); return true;
+	case FT_STRING:
+		return get_text(in, bytes, (str *)to);
+	case FT_BYTES:
+		*(str *)to = bytes.n ? bytes : S("");
+		return true;
 	case FT_MESSAGE:
 	case FT_SCHEMA_OR_BOOL:
 	case FT_SCHEMA_OR_ARRAY:
 	case FT_SCHEMA_OR_STRINGS:
 		return get_fields(in, &schema_messages[f->message], bytes, to);
-	case FT_STRINGS: return get_strings(in, bytes, (struct str_list *)to);
-	default: break;
+	case FT_STRINGS:
+		return get_strings(in, bytes, (struct str_list *)to);
+	default:
+		break;
 	}
 	if (!get_small(in, bytes, &s))
 		return false;
@@ -406,9 +446,12 @@ static bool get_delimited(struct in *in, const struct field_desc *f, str bytes, 
 	case FT_MICROTIME:
 		if (s.n[2] > 999999999)
 			return bad(in, "nanoseconds out of range");
-		*(struct api_time *)to = (struct api_time){ (int64_t)s.n[1], (int32_t)s.n[2] / 1000 * 1000, bytes.n > 0 };
+		*(struct api_time *)to =
+		        (struct api_time){ (int64_t)s.n[1], (int32_t)s.n[2] / 1000 * 1000, bytes.n > 0 };
 		break;
-	case FT_DURATION: ((struct api_duration *)to)->ns = (int64_t)s.n[1]; break;
+	case FT_DURATION:
+		((struct api_duration *)to)->ns = (int64_t)s.n[1];
+		break;
 	case FT_QUANTITY:
 		*(struct quantity *)to = (struct quantity){ 0 };
 		if (s.has[1])
@@ -423,7 +466,7 @@ static bool get_delimited(struct in *in, const struct field_desc *f, str bytes, 
 	}
 	default:
 		// Raw JSON leaves as it came in, so it has to be JSON.
-		if (s.s[1].n && !(str_utf8_valid(s.s[1]) && json_is_valid(s.s[1])))
+		if (s.s[1].n && !(str_utf8_valid(s.s[1]) && scan_is_json(s.s[1])))
 			return bad(in, "raw value is not JSON");
 		*(str *)to = s.s[1].n ? s.s[1] : s.has[1] ? S("") : (str){ 0 };
 	}
@@ -451,7 +494,7 @@ static bool get_packed(struct in *in, const struct field_desc *f, struct any_lis
 	struct in x = *in;
 	over(&x, bytes);
 	while (x.p < x.end)
-		if (!get_scalar(&x, f, list_add_raw(in->a, (void **)&to->v, &to->n, field_value_size(f))))
+		if (!get_scalar(&x, f, list_add_raw(in->a, (void **)&to->v, &to->n, schema_field_value_size(f))))
 			return false;
 	return true;
 }
@@ -465,11 +508,11 @@ static bool get_entry(struct in *in, const struct field_desc *f, unsigned wire, 
 		return false;
 	struct in x = *in;
 	over(&x, bytes);
-	size_t step = field_entry_size(f);
+	size_t step = schema_field_entry_size(f);
 	char *entry = list_add_raw(in->a, (void **)&to->v, &to->n, step);
 	*(str *)entry = S("");
 	if (f->type == FT_STRING || f->type == FT_BYTES)
-		*(str *)(entry + field_entry_value(f)) = S("");
+		*(str *)(entry + schema_field_entry_value(f)) = S("");
 	while (x.p < x.end) {
 		uint32_t number;
 		unsigned w;
@@ -480,7 +523,7 @@ static bool get_entry(struct in *in, const struct field_desc *f, unsigned wire, 
 			if (!get_bytes(&x, &key) || !get_text(&x, key, (str *)entry))
 				return false;
 		} else if (number == 2) {
-			if (!get_value(&x, f, w, entry + field_entry_value(f)))
+			if (!get_value(&x, f, w, entry + schema_field_entry_value(f)))
 				return false;
 		} else if (!skip_field(&x, w)) {
 			return false;
@@ -536,7 +579,7 @@ static bool get_fields(struct in *in, const struct message_desc *m, str bytes, c
 		} else {
 			if (f->label == FL_LIST) {
 				struct any_list *l = (struct any_list *)at;
-				at = list_add_raw(x.a, (void **)&l->v, &l->n, field_value_size(f));
+				at = list_add_raw(x.a, (void **)&l->v, &l->n, schema_field_value_size(f));
 			} else {
 				hint++;
 				if (f->oneof) // the last one of a oneof wins
@@ -545,7 +588,7 @@ static bool get_fields(struct in *in, const struct message_desc *m, str bytes, c
 							*(void **)(to + schema_field(m, i)->offset) = NULL;
 				if (f->flags & FF_POINTER) {
 					if (!*(void **)at)
-						*(void **)at = arena_alloc(x.a, field_value_size(f));
+						*(void **)at = arena_alloc(x.a, schema_field_value_size(f));
 					at = *(char **)at;
 				}
 			}
@@ -558,7 +601,7 @@ static bool get_fields(struct in *in, const struct message_desc *m, str bytes, c
 	for (size_t i = 0; i < m->npb; i++) {
 		const struct field_desc *f = pb_field(m, i);
 		if (f->label == FL_MAP)
-			map_settle(x.a, (struct any_list *)(to + f->offset), field_entry_size(f));
+			schema_map_settle(x.a, (struct any_list *)(to + f->offset), schema_field_entry_size(f));
 	}
 	return true;
 }
@@ -576,7 +619,9 @@ bool schema_unwrap_pb(str bytes, str *api_version, str *kind, str *raw, struct e
 	struct small outer, type;
 	*api_version = *kind = *raw = S("");
 	if (!str_cut_prefix(&bytes, str_n("k8s\0", 4)))
-		return error_api(err, 400, "BadRequest", "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
+		return error_api(
+		        err, 400, "BadRequest",
+		        "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
 	if (!get_small(&in, bytes, &outer) || !get_small(&in, outer.s[1], &type))
 		return false;
 	*api_version = type.s[1];

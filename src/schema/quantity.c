@@ -19,9 +19,13 @@ struct amount {
 #define MAX_TEXT 256
 #define MAX_DIGITS 36 // so that two more fit when the exponent is made a multiple of three
 
-static const struct suffix { const char *text; int base, exponent; } suffixes[] = {
-	{ "", 10, 0 }, { "m", 10, -3 }, { "k", 10, 3 }, { "M", 10, 6 }, { "G", 10, 9 }, { "T", 10, 12 }, { "P", 10, 15 }, { "E", 10, 18 },
-	{ "n", 10, -9 }, { "u", 10, -6 }, { "Ki", 2, 10 }, { "Mi", 2, 20 }, { "Gi", 2, 30 }, { "Ti", 2, 40 }, { "Pi", 2, 50 }, { "Ei", 2, 60 },
+static const struct suffix {
+	const char *text;
+	int base, exponent;
+} suffixes[] = {
+	{ "", 10, 0 },   { "m", 10, -3 }, { "k", 10, 3 },  { "M", 10, 6 },  { "G", 10, 9 },  { "T", 10, 12 },
+	{ "P", 10, 15 }, { "E", 10, 18 }, { "n", 10, -9 }, { "u", 10, -6 }, { "Ki", 2, 10 }, { "Mi", 2, 20 },
+	{ "Gi", 2, 30 }, { "Ti", 2, 40 }, { "Pi", 2, 50 }, { "Ei", 2, 60 },
 };
 
 static i128 pow10_i128(int n)
@@ -32,9 +36,15 @@ static i128 pow10_i128(int n)
 	return v;
 }
 
-static i128 magnitude(i128 v) { return v < 0 ? -v : v; }
+static i128 magnitude(i128 v)
+{
+	return v < 0 ? -v : v;
+}
 
-static bool fail(struct error *err, const char *what) { return error_api(err, 400, "BadRequest", "%s", what); }
+static bool fail(struct error *err, const char *what)
+{
+	return error_api(err, 400, "BadRequest", "%s", what);
+}
 static bool bad_format(struct error *err)
 {
 	return fail(err, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
@@ -163,7 +173,8 @@ static void strip_zeros(struct amount *x)
 }
 
 // What does not fit 18 digits or is finer than nano: exact, then rounded up to nano, binary ones capped at the largest int64.
-static bool parse_big(const struct parts *p, int base, int32_t exponent, enum format format, struct amount *out, struct error *err)
+static bool parse_big(const struct parts *p, int base, int32_t exponent, enum format format, struct amount *out,
+                      struct error *err)
 {
 	struct big b = { 0 };
 	bool lost = false;
@@ -366,8 +377,14 @@ static int64_t scaled(struct amount x, int scale)
 	return x.v < 0 ? -(int64_t)v : (int64_t)v;
 }
 
-int64_t quantity_value(struct quantity q) { return scaled(amount_of(q), 0); }
-int64_t quantity_milli(struct quantity q) { return scaled(amount_of(q), -3); }
+int64_t quantity_value(struct quantity q)
+{
+	return scaled(amount_of(q), 0);
+}
+int64_t quantity_milli(struct quantity q)
+{
+	return scaled(amount_of(q), -3);
+}
 
 double quantity_double(struct quantity q)
 {
@@ -412,7 +429,10 @@ int quantity_sign(struct quantity q)
 	return x.v < 0 ? -1 : x.v > 0;
 }
 
-bool quantity_is_zero(struct quantity q) { return quantity_sign(q) == 0; }
+bool quantity_is_zero(struct quantity q)
+{
+	return quantity_sign(q) == 0;
+}
 
 static struct quantity sum(struct arena *a, struct amount x, struct amount y)
 {

@@ -19,8 +19,8 @@ int quantity_sign(struct quantity q);
 // Sum and difference; the format is the first one's (upstream: the receiver's; a zero receiver takes the other's).
 struct quantity quantity_add(struct arena *a, struct quantity x, struct quantity y);
 struct quantity quantity_sub(struct arena *a, struct quantity x, struct quantity y);
-struct quantity quantity_of(struct arena *a, int64_t value, bool binary);    // DecimalSI or BinarySI
-struct quantity quantity_of_milli(struct arena *a, int64_t milli);           // DecimalSI
+struct quantity quantity_of(struct arena *a, int64_t value, bool binary); // DecimalSI or BinarySI
+struct quantity quantity_of_milli(struct arena *a, int64_t milli);        // DecimalSI
 bool quantity_map_get(const struct quantity_map *m, str key, struct quantity *out);
 void quantity_map_set(struct arena *a, struct quantity_map *m, str key, struct quantity q);
 

@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	str_split(text, ' ', &text, &other);
 	struct quantity x, y, again;
 	if (quantity_canonical(a, text, &x, &err)) {
-		if (!quantity_canonical(a, x.s, &again, &err) || quantity_cmp(x, again) != 0 || quantity_cmp(x, (struct quantity){ text }) != 0)
+		if (!quantity_canonical(a, x.s, &again, &err) || quantity_cmp(x, again) != 0 ||
+		    quantity_cmp(x, (struct quantity){ text }) != 0)
 			abort();
 		if (quantity_cmp(x, (struct quantity){ 0 }) != quantity_sign(x))
 			abort();

@@ -11,29 +11,95 @@ static str canonical(struct arena *a, const char *text)
 	return q.s;
 }
 
-static struct quantity q(struct arena *a, const char *text) { return (struct quantity){ canonical(a, text) }; }
+static struct quantity q(struct arena *a, const char *text)
+{
+	return (struct quantity){ canonical(a, text) };
+}
 
 static void test_canonical(void **state)
 {
 	(void)state;
 	static const char *const table[][2] = {
 		// canonical already
-		{ "1Gi", "1Gi" }, { "300Mi", "300Mi" }, { "6Ki", "6Ki" }, { "1001Gi", "1001Gi" }, { "1Ti", "1Ti" }, { "5", "5" }, { "500m", "500m" }, { "1G", "1G" }, { "80m", "80m" },
-		{ "1080m", "1080m" }, { "1234567M", "1234567M" }, { "3k", "3k" }, { "1025", "1025" }, { "0", "0" }, { "1e9", "1e9" }, { "1e-3", "1e-3" }, { "1e-9", "1e-9" },
-		{ "80e-3", "80e-3" }, { "1n", "1n" }, { "1080u", "1080u" }, { "3Ei", "3Ei" }, { "1E", "1E" },
+		{ "1Gi", "1Gi" },
+		{ "300Mi", "300Mi" },
+		{ "6Ki", "6Ki" },
+		{ "1001Gi", "1001Gi" },
+		{ "1Ti", "1Ti" },
+		{ "5", "5" },
+		{ "500m", "500m" },
+		{ "1G", "1G" },
+		{ "80m", "80m" },
+		{ "1080m", "1080m" },
+		{ "1234567M", "1234567M" },
+		{ "3k", "3k" },
+		{ "1025", "1025" },
+		{ "0", "0" },
+		{ "1e9", "1e9" },
+		{ "1e-3", "1e-3" },
+		{ "1e-9", "1e-9" },
+		{ "80e-3", "80e-3" },
+		{ "1n", "1n" },
+		{ "1080u", "1080u" },
+		{ "3Ei", "3Ei" },
+		{ "1E", "1E" },
 		// other ways to write them
-		{ "1024Mi", "1Gi" }, { "307200Ki", "300Mi" }, { "1025024Mi", "1001Gi" }, { "1024Gi", "1Ti" }, { "5000m", "5" }, { "0.5", "500m" }, { "1000M", "1G" }, { "0.001T", "1G" },
-		{ "1000u", "1m" }, { "1.08", "1080m" }, { "1080000000n", "1080m" }, { ".001e12", "1e9" }, { "0.001e0", "1e-3" }, { "1000e-12", "1e-9" }, { "00", "0" }, { "-0", "0" },
-		{ "1E-3", "1E-3" }, { "1e14", "100e12" }, { "1e13", "10e12" }, { "1.7E18", "1700e15" }, { "1.3E+6", "1300e3" }, { "50k", "50k" }, { "100.035k", "100.035k" },
-		{ "0.5Mi", "512Ki" }, { "0.05Gi", "53687091200m" }, { "100.035Ki", "102435840m" }, { "1.", "1." }, { "1.G", "1.G" }, { ".0001k", "100m" }, { "8Ki", "8Ki" }, { "8192", "8192" },
+		{ "1024Mi", "1Gi" },
+		{ "307200Ki", "300Mi" },
+		{ "1025024Mi", "1001Gi" },
+		{ "1024Gi", "1Ti" },
+		{ "5000m", "5" },
+		{ "0.5", "500m" },
+		{ "1000M", "1G" },
+		{ "0.001T", "1G" },
+		{ "1000u", "1m" },
+		{ "1.08", "1080m" },
+		{ "1080000000n", "1080m" },
+		{ ".001e12", "1e9" },
+		{ "0.001e0", "1e-3" },
+		{ "1000e-12", "1e-9" },
+		{ "00", "0" },
+		{ "-0", "0" },
+		{ "1E-3", "1E-3" },
+		{ "1e14", "100e12" },
+		{ "1e13", "10e12" },
+		{ "1.7E18", "1700e15" },
+		{ "1.3E+6", "1300e3" },
+		{ "50k", "50k" },
+		{ "100.035k", "100.035k" },
+		{ "0.5Mi", "512Ki" },
+		{ "0.05Gi", "53687091200m" },
+		{ "100.035Ki", "102435840m" },
+		{ "1.", "1." },
+		{ "1.G", "1.G" },
+		{ ".0001k", "100m" },
+		{ "8Ki", "8Ki" },
+		{ "8192", "8192" },
 		// rounded up to nano, or capped
-		{ ".001Ki", "1024m" }, { ".000001Ki", "1024u" }, { ".000000001Ki", "1024n" }, { ".000000000001Ki", "2n" }, { "3.001n", "4n" }, { "1.1E-9", "2e-9" }, { "0.9n", "1n" },
-		{ "0.00000012345", "124n" }, { "9Ei", "9223372036854775807" }, { "9223372036854775807Ki", "9223372036854775807" }, { "12E", "12E" }, { "1e-400", "1e-9" },
+		{ ".001Ki", "1024m" },
+		{ ".000001Ki", "1024u" },
+		{ ".000000001Ki", "1024n" },
+		{ ".000000000001Ki", "2n" },
+		{ "3.001n", "4n" },
+		{ "1.1E-9", "2e-9" },
+		{ "0.9n", "1n" },
+		{ "0.00000012345", "124n" },
+		{ "9Ei", "9223372036854775807" },
+		{ "9223372036854775807Ki", "9223372036854775807" },
+		{ "12E", "12E" },
+		{ "1e-400", "1e-9" },
 		// kept though not canonical, as upstream does
-		{ "1.500", "1.500" }, { "+5", "+5" }, { "05", "05" }, { "007k", "007k" },
+		{ "1.500", "1.500" },
+		{ "+5", "+5" },
+		{ "05", "05" },
+		{ "007k", "007k" },
 		// beyond 64 bits
-		{ "12345678901234567890", "12345678901234567890" }, { "100000000000000000000", "100E" }, { "1000E", "1000E" }, { "12345678901234567890123000E", "12345678901234567890123000E" },
-		{ "1e30", "1e30" }, { "0.1234567890123456789", "123456790n" },
+		{ "12345678901234567890", "12345678901234567890" },
+		{ "100000000000000000000", "100E" },
+		{ "1000E", "1000E" },
+		{ "12345678901234567890123000E", "12345678901234567890123000E" },
+		{ "1e30", "1e30" },
+		{ "0.1234567890123456789", "123456790n" },
 	};
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -46,7 +112,11 @@ static void test_canonical(void **state)
 static void test_invalid(void **state)
 {
 	(void)state;
-	static const char *const table[] = { "", "1.1.M", "1+1.0M", "0.1mi", "0.1am", "aoeu", ".5i", "1i", "-3.01i", "-3.01e-", " 1", "1 ", "1Kib", "1e", "--1", "1e99999999999999999999", "0x10", "\xff" };
+	static const char *const table[] = { "",       "1.1.M",   "1+1.0M", "0.1mi",
+		                             "0.1am",  "aoeu",    ".5i",    "1i",
+		                             "-3.01i", "-3.01e-", " 1",     "1 ",
+		                             "1Kib",   "1e",      "--1",    "1e99999999999999999999",
+		                             "0x10",   "\xff" };
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		struct quantity out;
@@ -60,7 +130,8 @@ static void test_invalid(void **state)
 	assert_false(quantity_canonical(a, S("0.1mi"), &out, &err));
 	assert_text(error_str(&err), "unable to parse quantity's suffix");
 	assert_false(quantity_canonical(a, S("aoeu"), &out, &err));
-	assert_text(error_str(&err), "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+	assert_text(error_str(&err),
+	            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
 	// Longer than any number that counts something.
 	char digits[400];
 	memset(digits, '9', sizeof(digits));
@@ -72,9 +143,23 @@ static void test_invalid(void **state)
 static void test_values(void **state)
 {
 	(void)state;
-	static const struct { const char *text; int64_t value, milli; } table[] = {
-		{ "0", 0, 0 }, { "100m", 1, 100 }, { "1", 1, 1000 }, { "1500m", 2, 1500 }, { "-1500m", -2, -1500 }, { "1n", 1, 1 }, { "1k", 1000, 1000000 }, { "1Ki", 1024, 1024000 },
-		{ "1.1", 2, 1100 }, { "10E", INT64_MAX, INT64_MAX }, { "-10E", -INT64_MAX, -INT64_MAX }, { "9223372036854775807", INT64_MAX, INT64_MAX }, { "1e3", 1000, 1000000 },
+	static const struct {
+		const char *text;
+		int64_t value, milli;
+	} table[] = {
+		{ "0", 0, 0 },
+		{ "100m", 1, 100 },
+		{ "1", 1, 1000 },
+		{ "1500m", 2, 1500 },
+		{ "-1500m", -2, -1500 },
+		{ "1n", 1, 1 },
+		{ "1k", 1000, 1000000 },
+		{ "1Ki", 1024, 1024000 },
+		{ "1.1", 2, 1100 },
+		{ "10E", INT64_MAX, INT64_MAX },
+		{ "-10E", -INT64_MAX, -INT64_MAX },
+		{ "9223372036854775807", INT64_MAX, INT64_MAX },
+		{ "1e3", 1000, 1000000 },
 		{ "1e2000000000", INT64_MAX, INT64_MAX },
 	};
 	_cleanup_arena_ struct arena *a = arena_new(0);
@@ -93,8 +178,17 @@ static void test_cmp(void **state)
 {
 	(void)state;
 	// In ascending order.
-	static const char *const table[] = { "-1e3000", "-100E", "-1Gi", "-1", "-1n", "0", "1n", "1u", "999u", "1m", "0.5", "1", "1001m", "1k", "1Ki", "1M", "1Mi", "9223372036854775807",
-		                             "10E", "12345678901234567890123", "1e3000" };
+	static const char *const table[] = { "-1e3000", "-100E",
+		                             "-1Gi",    "-1",
+		                             "-1n",     "0",
+		                             "1n",      "1u",
+		                             "999u",    "1m",
+		                             "0.5",     "1",
+		                             "1001m",   "1k",
+		                             "1Ki",     "1M",
+		                             "1Mi",     "9223372036854775807",
+		                             "10E",     "12345678901234567890123",
+		                             "1e3000" };
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	for (size_t i = 0; i < ARRAY_LEN(table); i++)
 		for (size_t k = 0; k < ARRAY_LEN(table); k++)
@@ -128,13 +222,15 @@ static void test_arithmetic(void **state)
 	uint64_t seed = 1;
 	for (int i = 0; i < 400; i++) {
 		seed = seed * 6364136223846793005u + 1442695040888963407u;
-		struct quantity part = { arena_printf(a, "%llue%d", (unsigned long long)(seed >> 30), (int)(seed % 19) - 9) };
+		struct quantity part = { arena_printf(a, "%llue%d", (unsigned long long)(seed >> 30),
+			                              (int)(seed % 19) - 9) };
 		total = quantity_add(a, total, q(a, arena_cstr(a, part.s)));
 	}
 	seed = 1;
 	for (int i = 0; i < 400; i++) {
 		seed = seed * 6364136223846793005u + 1442695040888963407u;
-		struct quantity part = { arena_printf(a, "%llue%d", (unsigned long long)(seed >> 30), (int)(seed % 19) - 9) };
+		struct quantity part = { arena_printf(a, "%llue%d", (unsigned long long)(seed >> 30),
+			                              (int)(seed % 19) - 9) };
 		total = quantity_sub(a, total, q(a, arena_cstr(a, part.s)));
 	}
 	assert_true(quantity_is_zero(total));
@@ -163,7 +259,8 @@ static void test_map(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_canonical), cmocka_unit_test(test_invalid), cmocka_unit_test(test_values), cmocka_unit_test(test_cmp),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_canonical),  cmocka_unit_test(test_invalid),
+		                            cmocka_unit_test(test_values),     cmocka_unit_test(test_cmp),
 		                            cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_map) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,15 +83,28 @@ const struct message_desc *schema_message_at(uint32_t index)
 	return index < schema_n_messages ? &schema_messages[index] : NULL;
 }
 
-size_t schema_resource_count(void) { return schema_n_resources; }
-const struct resource_desc *schema_resource_at(size_t i) { return i < schema_n_resources ? &schema_resources[i] : NULL; }
-size_t schema_group_count(void) { return schema_n_groups; }
-const struct group_desc *schema_group_at(size_t i) { return i < schema_n_groups ? &schema_groups[i] : NULL; }
+size_t schema_resource_count(void)
+{
+	return schema_n_resources;
+}
+const struct resource_desc *schema_resource_at(size_t i)
+{
+	return i < schema_n_resources ? &schema_resources[i] : NULL;
+}
+size_t schema_group_count(void)
+{
+	return schema_n_groups;
+}
+const struct group_desc *schema_group_at(size_t i)
+{
+	return i < schema_n_groups ? &schema_groups[i] : NULL;
+}
 
 static const struct group_desc *find_group(str group, str version)
 {
 	for (size_t i = 0; i < schema_n_groups; i++)
-		if (str_eq(schema_text(schema_groups[i].version), version) && str_eq(schema_text(schema_groups[i].group), group))
+		if (str_eq(schema_text(schema_groups[i].version), version) &&
+		    str_eq(schema_text(schema_groups[i].group), group))
 			return &schema_groups[i];
 	return NULL;
 }
@@ -144,9 +157,10 @@ const struct message_desc *schema_kind(str group, str version, str kind)
 			return m->flags & MF_TYPEMETA ? m : NULL;
 		break;
 	}
-	static const str everywhere[] = { S_INIT("ListOptions"), S_INIT("GetOptions"), S_INIT("DeleteOptions"), S_INIT("CreateOptions"),
-	                                  S_INIT("UpdateOptions"), S_INIT("PatchOptions") };
-	static const str unversioned[] = { S_INIT("Status"), S_INIT("APIVersions"), S_INIT("APIGroupList"), S_INIT("APIGroup"), S_INIT("APIResourceList") };
+	static const str everywhere[] = { S_INIT("ListOptions"),   S_INIT("GetOptions"),    S_INIT("DeleteOptions"),
+		                          S_INIT("CreateOptions"), S_INIT("UpdateOptions"), S_INIT("PatchOptions") };
+	static const str unversioned[] = { S_INIT("Status"), S_INIT("APIVersions"), S_INIT("APIGroupList"),
+		                           S_INIT("APIGroup"), S_INIT("APIResourceList") };
 	bool ok = str_eq(group, S("meta.k8s.io"));
 	for (size_t i = 0; !ok && i < ARRAY_LEN(everywhere); i++)
 		ok = str_eq(everywhere[i], kind);

@@ -32,10 +32,12 @@ static void test_lookups(void **state)
 	for (uint32_t i = 0; schema_message_at(i); i++) {
 		_cleanup_arena_ struct arena *a = arena_new(0);
 		const struct message_desc *m = schema_message_at(i);
-		assert_ptr_equal(schema_message(arena_concat(a, schema_text(m->package), S("."), schema_text(m->name))), m);
+		assert_ptr_equal(schema_message(arena_concat(a, schema_text(m->package), S("."), schema_text(m->name))),
+		                 m);
 		for (size_t k = 0; k < m->n; k++)
 			if (!(schema_field(m, k)->flags & FF_INLINE))
-				assert_ptr_equal(schema_field_named(m, schema_text(schema_field(m, k)->json_name)), schema_field(m, k));
+				assert_ptr_equal(schema_field_named(m, schema_text(schema_field(m, k)->json_name)),
+				                 schema_field(m, k));
 	}
 	const struct field_desc *f = schema_field_named(core_v1_Volume_desc, S("configMap"));
 	assert_non_null(f);
@@ -82,9 +84,12 @@ static void test_struct(void **state)
 	(void)state;
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	struct error err = { 0 };
-	str json = quoted(a, "{'kind':'Pod','apiVersion':'v1','metadata':{'name':'p','labels':{'b':'2','a':'1'},'creationTimestamp':'2024-02-29T12:00:00Z'},"
-	                     "'spec':{'containers':[{'name':'c','image':'i\\u00e9\\n','ports':[{'containerPort':80}],'resources':{'limits':{'cpu':'1000m','memory':1024}},"
-	                     "'livenessProbe':{'httpGet':{'port':'http'},'tcpSocket':{'port':8080}}}],'volumes':[{'name':'v','configMap':{'name':'cm','defaultMode':420}}],"
+	str json = quoted(a, "{'kind':'Pod','apiVersion':'v1','metadata':{'name':'p','labels':{'b':'2','a':'1'},'"
+	                     "creationTimestamp':'2024-02-29T12:00:00Z'},"
+	                     "'spec':{'containers':[{'name':'c','image':'i\\u00e9\\n','ports':[{'containerPort':80}],'"
+	                     "resources':{'limits':{'cpu':'1000m','memory':1024}},"
+	                     "'livenessProbe':{'httpGet':{'port':'http'},'tcpSocket':{'port':8080}}}],'volumes':[{'"
+	                     "name':'v','configMap':{'name':'cm','defaultMode':420}}],"
 	                     "'terminationGracePeriodSeconds':0,'nodeSelector':{},'tolerations':[]}}");
 	struct core_v1_Pod *pod = schema_from_json(a, core_v1_Pod_desc, json, NULL, &err);
 	if (!pod)
@@ -108,10 +113,13 @@ static void test_struct(void **state)
 	assert_non_null(pod->spec.tolerations.v);
 	assert_null(pod->spec.initContainers.v);
 	assert_text(encode(a, core_v1_Pod_desc, pod),
-	            "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"p\",\"creationTimestamp\":\"2024-02-29T12:00:00Z\",\"labels\":{\"a\":\"1\",\"b\":\"2\"}},"
-	            "\"spec\":{\"volumes\":[{\"name\":\"v\",\"configMap\":{\"name\":\"cm\",\"defaultMode\":420}}],\"containers\":[{\"name\":\"c\",\"image\":\"i\xc3\xa9\\n\","
+	            "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"p\",\"creationTimestamp\":\"2024-"
+	            "02-29T12:00:00Z\",\"labels\":{\"a\":\"1\",\"b\":\"2\"}},"
+	            "\"spec\":{\"volumes\":[{\"name\":\"v\",\"configMap\":{\"name\":\"cm\",\"defaultMode\":420}}],"
+	            "\"containers\":[{\"name\":\"c\",\"image\":\"i\xc3\xa9\\n\","
 	            "\"ports\":[{\"containerPort\":80}],\"resources\":{\"limits\":{\"cpu\":\"1\",\"memory\":\"1024\"}},"
-	            "\"livenessProbe\":{\"httpGet\":{\"port\":\"http\"},\"tcpSocket\":{\"port\":8080}}}],\"terminationGracePeriodSeconds\":0},\"status\":{}}");
+	            "\"livenessProbe\":{\"httpGet\":{\"port\":\"http\"},\"tcpSocket\":{\"port\":8080}}}],"
+	            "\"terminationGracePeriodSeconds\":0},\"status\":{}}");
 	struct core_v1_Pod *copy = schema_clone(a, core_v1_Pod_desc, pod);
 	assert_true(schema_equal(core_v1_Pod_desc, pod, copy));
 	copy->spec.containers.v[0].ports.v[0].containerPort = 81;
@@ -127,9 +135,11 @@ static void test_struct(void **state)
 	assert_true(schema_is_zero(core_v1_Pod_desc, schema_new(a, core_v1_Pod_desc)));
 	assert_false(schema_is_zero(core_v1_Pod_desc, pod));
 	// An empty object: what is always written.
-	assert_text(encode(a, core_v1_Pod_desc, schema_new(a, core_v1_Pod_desc)), "{\"metadata\":{},\"spec\":{\"containers\":null},\"status\":{}}");
+	assert_text(encode(a, core_v1_Pod_desc, schema_new(a, core_v1_Pod_desc)),
+	            "{\"metadata\":{},\"spec\":{\"containers\":null},\"status\":{}}");
 	assert_text(encode(a, core_v1_Event_desc, schema_new(a, core_v1_Event_desc)),
-	            "{\"metadata\":{},\"involvedObject\":{},\"source\":{},\"firstTimestamp\":null,\"lastTimestamp\":null,\"eventTime\":null,\"reportingComponent\":\"\",\"reportingInstance\":\"\"}");
+	            "{\"metadata\":{},\"involvedObject\":{},\"source\":{},\"firstTimestamp\":null,\"lastTimestamp\":"
+	            "null,\"eventTime\":null,\"reportingComponent\":\"\",\"reportingInstance\":\"\"}");
 }
 
 static void wrong(const struct message_desc *m, const char *json, const char *want)
@@ -147,34 +157,49 @@ static void test_errors(void **state)
 {
 	(void)state;
 	wrong(core_v1_Pod_desc, "[]", "json: cannot unmarshal array into Go value of type v1.Pod");
-	wrong(core_v1_Pod_desc, "{'spec':{'containers':'x'}}", "json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container");
-	wrong(core_v1_Pod_desc, "{'spec':{'containers':[{'image':5}]}}", "json: cannot unmarshal number into Go struct field Container.spec.containers.image of type string");
+	wrong(core_v1_Pod_desc, "{'spec':{'containers':'x'}}",
+	      "json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container");
+	wrong(core_v1_Pod_desc, "{'spec':{'containers':[{'image':5}]}}",
+	      "json: cannot unmarshal number into Go struct field Container.spec.containers.image of type string");
 	wrong(core_v1_Pod_desc, "{'spec':{'containers':[{'ports':[{'hostPort':1.5}]}]}}",
-	      "json: cannot unmarshal number 1.5 into Go struct field ContainerPort.spec.containers.ports.hostPort of type int32");
+	      "json: cannot unmarshal number 1.5 into Go struct field ContainerPort.spec.containers.ports.hostPort of "
+	      "type int32");
 	wrong(core_v1_Pod_desc, "{'spec':{'containers':[{'ports':[{'hostPort':3000000000}]}]}}",
-	      "json: cannot unmarshal number 3000000000 into Go struct field ContainerPort.spec.containers.ports.hostPort of type int32");
-	wrong(core_v1_Pod_desc, "{'spec':{'restartPolicy':true}}", "json: cannot unmarshal bool into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy");
-	wrong(core_v1_Pod_desc, "{'spec':{'volumes':[{'configMap':[]}]}}", "json: cannot unmarshal array into Go struct field Volume.spec.volumes.configMap of type v1.ConfigMapVolumeSource");
+	      "json: cannot unmarshal number 3000000000 into Go struct field "
+	      "ContainerPort.spec.containers.ports.hostPort of type int32");
+	wrong(core_v1_Pod_desc, "{'spec':{'restartPolicy':true}}",
+	      "json: cannot unmarshal bool into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy");
+	wrong(core_v1_Pod_desc, "{'spec':{'volumes':[{'configMap':[]}]}}",
+	      "json: cannot unmarshal array into Go struct field Volume.spec.volumes.configMap of type "
+	      "v1.ConfigMapVolumeSource");
 	wrong(core_v1_Pod_desc, "{'spec':{'containers':[{'resources':{'limits':[]}}]}}",
-	      "json: cannot unmarshal array into Go struct field ResourceRequirements.spec.containers.resources.limits of type v1.ResourceList");
+	      "json: cannot unmarshal array into Go struct field ResourceRequirements.spec.containers.resources.limits "
+	      "of type v1.ResourceList");
 	wrong(core_v1_Pod_desc, "{'spec':{'containers':[{'resources':{'limits':{'cpu':'x'}}}]}}",
 	      "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
 	wrong(core_v1_Pod_desc, "{'spec':{'containers':[{'livenessProbe':{'httpGet':{'port':true}}}]}}",
-	      "json: cannot unmarshal bool into Go struct field HTTPGetAction.spec.containers.livenessProbe.httpGet.port of type int32");
+	      "json: cannot unmarshal bool into Go struct field "
+	      "HTTPGetAction.spec.containers.livenessProbe.httpGet.port of type int32");
 	wrong(core_v1_Secret_desc, "{'data':{'a':'%%'}}", "illegal base64 data at input byte 0");
 	wrong(core_v1_Secret_desc, "{'data':{'a':'YQ'}}", "illegal base64 data at input byte 0");
 	wrong(core_v1_Secret_desc, "{'data':{'a':'YWI=x'}}", "illegal base64 data at input byte 4");
-	wrong(core_v1_ConfigMap_desc, "{'metadata':{'creationTimestamp':5}}", "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string");
+	wrong(core_v1_ConfigMap_desc, "{'metadata':{'creationTimestamp':5}}",
+	      "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type "
+	      "string");
 	// The first error of a kind that lets decoding go on counts; one that does not comes before it.
-	wrong(core_v1_ConfigMap_desc, "{'immutable':1,'data':2}", "json: cannot unmarshal number into Go struct field ConfigMap.immutable of type bool");
-	wrong(core_v1_ConfigMap_desc, "{'immutable':1,'metadata':{'creationTimestamp':'x'}}", "parsing time \"x\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\"");
+	wrong(core_v1_ConfigMap_desc, "{'immutable':1,'data':2}",
+	      "json: cannot unmarshal number into Go struct field ConfigMap.immutable of type bool");
+	wrong(core_v1_ConfigMap_desc, "{'immutable':1,'metadata':{'creationTimestamp':'x'}}",
+	      "parsing time \"x\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\"");
 	// A syntax error anywhere comes before anything else.
 	wrong(core_v1_ConfigMap_desc, "{'immutable':1,'data':{}", "unexpected end of JSON input");
-	wrong(core_v1_ConfigMap_desc, "{'data':{},}", "invalid character '}' looking for beginning of object key string");
+	wrong(core_v1_ConfigMap_desc, "{'data':{},}",
+	      "invalid character '}' looking for beginning of object key string");
 	wrong(core_v1_ConfigMap_desc, "", "unexpected end of JSON input");
 	wrong(core_v1_ConfigMap_desc, "{} x", "invalid character 'x' after top-level value");
 	wrong(apiextensions_v1_JSONSchemaProps_desc, "{'additionalProperties':5}", "boolean or JSON schema expected");
-	wrong(apiextensions_v1_JSONSchemaProps_desc, "{'items':{'maxLength':'x'}}", "json: cannot unmarshal string into Go struct field JSONSchemaProps.items of type int64");
+	wrong(apiextensions_v1_JSONSchemaProps_desc, "{'items':{'maxLength':'x'}}",
+	      "json: cannot unmarshal string into Go struct field JSONSchemaProps.items of type int64");
 }
 
 static void test_nulls(void **state)
@@ -182,15 +207,22 @@ static void test_nulls(void **state)
 	(void)state;
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	struct error err = { 0 };
-	struct core_v1_Pod *p = schema_from_json(a, core_v1_Pod_desc,
-	        quoted(a, "{'metadata':null,'spec':{'containers':null,'replicas':null,'hostNetwork':null,'securityContext':null,'overhead':null,'priority':null},'status':null}"), NULL, &err);
+	struct core_v1_Pod *p = schema_from_json(
+	        a, core_v1_Pod_desc,
+	        quoted(a, "{'metadata':null,'spec':{'containers':null,'replicas':null,'hostNetwork':null,'"
+	                  "securityContext':null,'overhead':null,'priority':null},'status':null}"),
+	        NULL, &err);
 	assert_non_null(p);
 	assert_true(schema_is_zero(core_v1_Pod_desc, p));
 	assert_non_null(schema_from_json(a, core_v1_Pod_desc, S(" null "), NULL, &err));
-	struct core_v1_Pod *q = schema_from_json(a, core_v1_Pod_desc, quoted(a, "{'spec':{'containers':[null,{'name':'x'}]}}"), NULL, &err);
+	struct core_v1_Pod *q = schema_from_json(a, core_v1_Pod_desc,
+	                                         quoted(a, "{'spec':{'containers':[null,{'name':'x'}]}}"), NULL, &err);
 	assert_int_equal(q->spec.containers.n, 2);
 	// A member that stands twice adds to a struct, replaces a list.
-	q = schema_from_json(a, core_v1_Pod_desc, quoted(a, "{'metadata':{'name':'a','finalizers':['x','y']},'metadata':{'uid':'u','finalizers':['z']}}"), NULL, &err);
+	q = schema_from_json(
+	        a, core_v1_Pod_desc,
+	        quoted(a, "{'metadata':{'name':'a','finalizers':['x','y']},'metadata':{'uid':'u','finalizers':['z']}}"),
+	        NULL, &err);
 	assert_text(q->metadata.name, "a");
 	assert_text(q->metadata.uid, "u");
 	assert_int_equal(q->metadata.finalizers.n, 1);
@@ -213,21 +245,33 @@ static void strict(const struct message_desc *m, const char *json, const char *w
 static void test_strict(void **state)
 {
 	(void)state;
-	strict(core_v1_Pod_desc, "{'spec':{'containers':[{'name':'a'},{'imag':1,'name':'b','name':'c'}],'x':{'y':1}},'odd':null}",
-	       "unknown field \"spec.containers[1].imag\", duplicate field \"spec.containers[1].name\", unknown field \"spec.x\", unknown field \"odd\"");
-	strict(core_v1_ConfigMap_desc, "{'data':{'b':'1','a':'1','b':'2','a':'3'},'x':1,'x':2}", "duplicate field \"data.b\", duplicate field \"data.a\", unknown field \"x\"");
-	strict(core_v1_ConfigMap_desc, "{'Data':{},'apiversion':'v1'}", "unknown field \"Data\", unknown field \"apiversion\"");
-	strict(core_v1_Pod_desc, "{'spec':{'containers':[],'volumes':[{'name':'v','volumeSource':{},'configMap':{'nam':1}}]}}",
+	strict(core_v1_Pod_desc,
+	       "{'spec':{'containers':[{'name':'a'},{'imag':1,'name':'b','name':'c'}],'x':{'y':1}},'odd':null}",
+	       "unknown field \"spec.containers[1].imag\", duplicate field \"spec.containers[1].name\", unknown field "
+	       "\"spec.x\", unknown field \"odd\"");
+	strict(core_v1_ConfigMap_desc, "{'data':{'b':'1','a':'1','b':'2','a':'3'},'x':1,'x':2}",
+	       "duplicate field \"data.b\", duplicate field \"data.a\", unknown field \"x\"");
+	strict(core_v1_ConfigMap_desc, "{'Data':{},'apiversion':'v1'}",
+	       "unknown field \"Data\", unknown field \"apiversion\"");
+	strict(core_v1_Pod_desc,
+	       "{'spec':{'containers':[],'volumes':[{'name':'v','volumeSource':{},'configMap':{'nam':1}}]}}",
 	       "unknown field \"spec.volumes[0].volumeSource\", unknown field \"spec.volumes[0].configMap.nam\"");
 	// Inside of values that upstream decodes on their own nothing is noticed.
-	strict(apiextensions_v1_JSONSchemaProps_desc, "{'properties':{'a':{'bad':1}},'items':{'bad':1},'additionalProperties':{'bad':1}}", "unknown field \"properties.a.bad\"");
+	strict(apiextensions_v1_JSONSchemaProps_desc,
+	       "{'properties':{'a':{'bad':1}},'items':{'bad':1},'additionalProperties':{'bad':1}}",
+	       "unknown field \"properties.a.bad\"");
 }
 
 static void test_schema_or(void **state)
 {
 	(void)state;
-	static const char *const docs[] = { "{\"items\":{\"type\":\"string\"}}", "{\"items\":[{\"type\":\"string\"},{}]}", "{\"additionalProperties\":true}", "{\"additionalProperties\":false}",
-		                            "{\"additionalProperties\":{\"type\":\"x\"}}", "{\"dependencies\":{\"a\":[\"x\",\"y\"],\"b\":{\"type\":\"z\"}}}", "{\"default\":{\"a\":[1,2.50,\"x\"]},\"enum\":[1,null,\"a\"]}" };
+	static const char *const docs[] = { "{\"items\":{\"type\":\"string\"}}",
+		                            "{\"items\":[{\"type\":\"string\"},{}]}",
+		                            "{\"additionalProperties\":true}",
+		                            "{\"additionalProperties\":false}",
+		                            "{\"additionalProperties\":{\"type\":\"x\"}}",
+		                            "{\"dependencies\":{\"a\":[\"x\",\"y\"],\"b\":{\"type\":\"z\"}}}",
+		                            "{\"default\":{\"a\":[1,2.50,\"x\"]},\"enum\":[1,null,\"a\"]}" };
 	for (size_t i = 0; i < ARRAY_LEN(docs); i++) {
 		_cleanup_arena_ struct arena *a = arena_new(0);
 		struct error err = { 0 };
@@ -280,7 +324,9 @@ static void test_grpc(void **state)
 	(void)state;
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	struct error err = { 0 };
-	struct etcdserverpb_Compare c = { .key = S("k"), .target = etcdserverpb_Compare_CompareTarget_MOD, .mod_revision = &(int64_t){ 0 } };
+	struct etcdserverpb_Compare c = { .key = S("k"),
+		                          .target = etcdserverpb_Compare_CompareTarget_MOD,
+		                          .mod_revision = &(int64_t){ 0 } };
 	_cleanup_buf_ struct buf b = { 0 };
 	schema_to_pb(&b, etcdserverpb_Compare_desc, &c);
 	// result EQUAL (0) is left out, a member of a oneof is not
@@ -307,12 +353,16 @@ static void test_grpc(void **state)
 	struct cri_v1_ContainerConfig *read = schema_from_pb(a, cri_v1_ContainerConfig_desc, buf_str(&b), &err);
 	assert_true(schema_equal(cri_v1_ContainerConfig_desc, cfg, read));
 	assert_non_null(read->linux_);
-	static const char *const broken[] = { "\x0a\x05x", "\x0a", "\x08", "\x80", "\x00\x01", "\x07", "\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01" };
+	static const char *const broken[] = {
+		"\x0a\x05x", "\x0a", "\x08", "\x80", "\x00\x01", "\x07", "\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+	};
 	for (size_t i = 0; i < ARRAY_LEN(broken); i++)
-		assert_null(schema_from_pb(a, cri_v1_ContainerConfig_desc, str_n(broken[i], i == 4 ? 2 : strlen(broken[i])), &err));
+		assert_null(schema_from_pb(a, cri_v1_ContainerConfig_desc,
+		                           str_n(broken[i], i == 4 ? 2 : strlen(broken[i])), &err));
 	str av, kind, raw;
 	assert_false(schema_unwrap_pb(S("{}"), &av, &kind, &raw, &err));
-	assert_text(error_str(&err), "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
+	assert_text(error_str(&err),
+	            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
 }
 
 static void test_maps(void **state)
@@ -358,7 +408,8 @@ static void test_intstr(void **state)
 	int64_t got;
 	struct int_or_string v = int_or_string_str(S("x%"));
 	assert_false(int_or_percent(&v, 1, true, &got, &err));
-	assert_text(error_str(&err), "invalid value for IntOrString: invalid value \"x%\": strconv.Atoi: parsing \"x\": invalid syntax");
+	assert_text(error_str(&err),
+	            "invalid value for IntOrString: invalid value \"x%\": strconv.Atoi: parsing \"x\": invalid syntax");
 	v = int_or_string_str(S("5"));
 	assert_false(int_or_percent(&v, 1, true, &got, &err));
 	assert_text(error_str(&err), "invalid value for IntOrString: invalid type: string is not a percentage");
@@ -383,12 +434,15 @@ static void test_golden(void **state)
 		_cleanup_arena_ struct arena *a = arena_new(1 << 16);
 		struct error err = { 0 };
 		str text;
-		if (e->d_name[0] == '.' || !io_read_file(a, arena_printf(a, "%s/%s", path, e->d_name).p, 1 << 24, &text, &err))
+		if (e->d_name[0] == '.' ||
+		    !io_read_file(a, arena_printf(a, "%s/%s", path, e->d_name).p, 1 << 24, &text, &err))
 			continue;
 		struct value *steps = value_get(json_parse(a, text, NULL, &err), S("steps"));
 		for (size_t i = 0; steps && i < steps->a.n; i++) {
-			struct value *todo = value_get(steps->a.v[i], S("do")), *want = value_get(steps->a.v[i], S("want"));
-			str raw = value_get_str(todo, S("raw")), message = value_str(value_path(want, S("body"), S("message")));
+			struct value *todo = value_get(steps->a.v[i], S("do")),
+			             *want = value_get(steps->a.v[i], S("want"));
+			str raw = value_get_str(todo, S("raw")),
+			    message = value_str(value_path(want, S("body"), S("message")));
 			if (!str_eq(value_get_str(todo, S("method")), S("POST")) || !str_has_prefix(raw, S("{")))
 				continue;
 			struct value *doc = json_parse(a, raw, NULL, &err);
@@ -416,7 +470,8 @@ static void test_golden(void **state)
 				message = str_from(message, (size_t)str_find(message, S(": ")) + 2);
 			} else if (warnings) {
 				for (size_t k = 0; k < warnings->a.n; k++)
-					message = arena_concat(a, message, k ? S(", ") : S("strict decoding error: "), value_str(warnings->a.v[k]));
+					message = arena_concat(a, message, k ? S(", ") : S("strict decoding error: "),
+					                       value_str(warnings->a.v[k]));
 			} else {
 				continue; // fieldValidation=Ignore
 			}
@@ -430,9 +485,10 @@ static void test_golden(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lookups), cmocka_unit_test(test_struct), cmocka_unit_test(test_errors), cmocka_unit_test(test_nulls), cmocka_unit_test(test_strict),
-		cmocka_unit_test(test_schema_or), cmocka_unit_test(test_deep), cmocka_unit_test(test_grpc), cmocka_unit_test(test_maps), cmocka_unit_test(test_intstr),
-		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_lookups), cmocka_unit_test(test_struct), cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_nulls),   cmocka_unit_test(test_strict), cmocka_unit_test(test_schema_or),
+		cmocka_unit_test(test_deep),    cmocka_unit_test(test_grpc),   cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_intstr),  cmocka_unit_test(test_golden),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

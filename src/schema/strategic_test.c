@@ -10,7 +10,10 @@ static const struct message_desc *message(const char *name)
 	return m;
 }
 
-static str sorted(struct arena *a, const struct value *v) { return json_text(a, v, JSON_SORT); }
+static str sorted(struct arena *a, const struct value *v)
+{
+	return json_text(a, v, JSON_SORT);
+}
 
 static void apply(const char *type, const char *doc, const char *patch, const char *want)
 {
@@ -54,41 +57,57 @@ static void test_maps(void **state)
 static void test_lists_of_objects(void **state)
 {
 	(void)state;
-	apply(SPEC, "{'containers':[{'name':'a','image':'x'},{'name':'b','image':'y'}]}", "{'containers':[{'name':'b','image':'z'},{'name':'c'}]}",
+	apply(SPEC, "{'containers':[{'name':'a','image':'x'},{'name':'b','image':'y'}]}",
+	      "{'containers':[{'name':'b','image':'z'},{'name':'c'}]}",
 	      "{'containers':[{'name':'a','image':'x'},{'name':'b','image':'z'},{'name':'c'}]}");
-	apply(SPEC, "{'containers':[{'name':'a'},{'name':'b'}]}", "{'containers':[{'name':'a','$patch':'delete'}]}", "{'containers':[{'name':'b'}]}");
-	apply(SPEC, "{'containers':[{'name':'a'},{'name':'b'}]}", "{'containers':[{'name':'z'},{'$patch':'replace'}]}", "{'containers':[{'name':'z'}]}");
+	apply(SPEC, "{'containers':[{'name':'a'},{'name':'b'}]}", "{'containers':[{'name':'a','$patch':'delete'}]}",
+	      "{'containers':[{'name':'b'}]}");
+	apply(SPEC, "{'containers':[{'name':'a'},{'name':'b'}]}", "{'containers':[{'name':'z'},{'$patch':'replace'}]}",
+	      "{'containers':[{'name':'z'}]}");
 	// Without a strategy a list is replaced.
 	apply(SPEC, "{'tolerations':[{'key':'a'}]}", "{'tolerations':[{'key':'b'}]}", "{'tolerations':[{'key':'b'}]}");
-	apply(SPEC, "{'containers':[{'name':'a'},{'name':'b'},{'name':'c'}]}", "{'$setElementOrder/containers':[{'name':'c'},{'name':'a'}],'containers':[{'name':'c','image':'i'}]}",
+	apply(SPEC, "{'containers':[{'name':'a'},{'name':'b'},{'name':'c'}]}",
+	      "{'$setElementOrder/containers':[{'name':'c'},{'name':'a'}],'containers':[{'name':'c','image':'i'}]}",
 	      "{'containers':[{'name':'b'},{'name':'c','image':'i'},{'name':'a'}]}");
-	refuse(SPEC, "{'containers':[{'name':'a'}]}", "{'containers':[{'image':'x'}]}", 500, "map: map[image:x] does not contain declared merge key: name");
-	refuse(SPEC, "{'containers':[{'name':'a'}]}", "{'containers':[{'$patch':'odd'}]}", 500, "unknown patch type: odd in map: map[$patch:odd]");
-	refuse(SPEC, "{'containers':[{'name':'a'}]}", "{'containers':['a']}", 500, "list element types are not identical: [[map[name:a]] [a]]");
+	refuse(SPEC, "{'containers':[{'name':'a'}]}", "{'containers':[{'image':'x'}]}", 500,
+	       "map: map[image:x] does not contain declared merge key: name");
+	refuse(SPEC, "{'containers':[{'name':'a'}]}", "{'containers':[{'$patch':'odd'}]}", 500,
+	       "unknown patch type: odd in map: map[$patch:odd]");
+	refuse(SPEC, "{'containers':[{'name':'a'}]}", "{'containers':['a']}", 500,
+	       "list element types are not identical: [[map[name:a]] [a]]");
 	// An unknown member is taken as it is, unless there is something to merge it with.
-	apply(SPEC, "{'containers':[{'name':'a'}]}", "{'nosuch':{'a':1}}", "{'containers':[{'name':'a'}],'nosuch':{'a':1}}");
-	refuse(SPEC, "{'nosuch':{'a':1}}", "{'nosuch':{'b':2}}", 500, "unable to find api field in struct PodSpec for the json field \"nosuch\"");
+	apply(SPEC, "{'containers':[{'name':'a'}]}", "{'nosuch':{'a':1}}",
+	      "{'containers':[{'name':'a'}],'nosuch':{'a':1}}");
+	refuse(SPEC, "{'nosuch':{'a':1}}", "{'nosuch':{'b':2}}", 500,
+	       "unable to find api field in struct PodSpec for the json field \"nosuch\"");
 }
 
 static void test_lists_of_scalars(void **state)
 {
 	(void)state;
 	apply(META, "{'finalizers':['a','b']}", "{'finalizers':['c','a']}", "{'finalizers':['c','a','b']}");
-	apply(META, "{'finalizers':['a','b','c']}", "{'$deleteFromPrimitiveList/finalizers':['b']}", "{'finalizers':['a','c']}");
-	apply(META, "{'finalizers':['a','b','c']}", "{'$setElementOrder/finalizers':['c','a']}", "{'finalizers':['b','c','a']}");
-	refuse(META, "{'finalizers':['a']}", "{'$deleteFromPrimitiveList':['a']}", 400, "invalid patch format of primitive list");
+	apply(META, "{'finalizers':['a','b','c']}", "{'$deleteFromPrimitiveList/finalizers':['b']}",
+	      "{'finalizers':['a','c']}");
+	apply(META, "{'finalizers':['a','b','c']}", "{'$setElementOrder/finalizers':['c','a']}",
+	      "{'finalizers':['b','c','a']}");
+	refuse(META, "{'finalizers':['a']}", "{'$deleteFromPrimitiveList':['a']}", 400,
+	       "invalid patch format of primitive list");
 }
 
 static void test_retain_keys(void **state)
 {
 	(void)state;
-	apply(DEPLOY, "{'strategy':{'type':'RollingUpdate','rollingUpdate':{'maxSurge':1}}}", "{'strategy':{'$retainKeys':['type'],'type':'Recreate'}}", "{'strategy':{'type':'Recreate'}}");
-	apply(SPEC, "{'volumes':[{'name':'v','emptyDir':{}}]}", "{'volumes':[{'name':'v','$retainKeys':['name','hostPath'],'hostPath':{'path':'/x'}}]}",
+	apply(DEPLOY, "{'strategy':{'type':'RollingUpdate','rollingUpdate':{'maxSurge':1}}}",
+	      "{'strategy':{'$retainKeys':['type'],'type':'Recreate'}}", "{'strategy':{'type':'Recreate'}}");
+	apply(SPEC, "{'volumes':[{'name':'v','emptyDir':{}}]}",
+	      "{'volumes':[{'name':'v','$retainKeys':['name','hostPath'],'hostPath':{'path':'/x'}}]}",
 	      "{'volumes':[{'name':'v','hostPath':{'path':'/x'}}]}");
-	refuse(DEPLOY, "{'strategy':{'type':'RollingUpdate'}}", "{'strategy':{'$retainKeys':['type'],'rollingUpdate':{}}}", 400, "invalid patch format of retainKeys");
+	refuse(DEPLOY, "{'strategy':{'type':'RollingUpdate'}}",
+	       "{'strategy':{'$retainKeys':['type'],'rollingUpdate':{}}}", 400, "invalid patch format of retainKeys");
 }
 
-static void three_way(const char *type, const char *original, const char *modified, const char *current, const char *want)
+static void three_way(const char *type, const char *original, const char *modified, const char *current,
+                      const char *want)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	struct error err = { 0 };
@@ -102,16 +121,23 @@ static void three_way(const char *type, const char *original, const char *modifi
 static void test_three_way(void **state)
 {
 	(void)state;
-	three_way(META, "{'labels':{'a':'1','b':'2'}}", "{'labels':{'a':'1'}}", "{'labels':{'a':'0','b':'2','server':'x'}}", "{'labels':{'a':'1','b':null}}");
+	three_way(META, "{'labels':{'a':'1','b':'2'}}", "{'labels':{'a':'1'}}",
+	          "{'labels':{'a':'0','b':'2','server':'x'}}", "{'labels':{'a':'1','b':null}}");
 	three_way(META, "{}", "{'labels':{'a':'1'}}", "{'labels':{'a':'1','server':'x'}}", "{}");
-	three_way(SPEC, "{'containers':[{'name':'a','image':'1'},{'name':'b','image':'1'}]}", "{'containers':[{'name':'a','image':'2'}]}",
-	          "{'containers':[{'name':'a','image':'1','imagePullPolicy':'Always'},{'name':'b','image':'1'},{'name':'injected'}]}",
-	          "{'$setElementOrder/containers':[{'name':'a'}],'containers':[{'image':'2','name':'a'},{'$patch':'delete','name':'b'}]}");
+	three_way(SPEC, "{'containers':[{'name':'a','image':'1'},{'name':'b','image':'1'}]}",
+	          "{'containers':[{'name':'a','image':'2'}]}",
+	          "{'containers':[{'name':'a','image':'1','imagePullPolicy':'Always'},{'name':'b','image':'1'},{'name':"
+	          "'injected'}]}",
+	          "{'$setElementOrder/"
+	          "containers':[{'name':'a'}],'containers':[{'image':'2','name':'a'},{'$patch':'delete','name':'b'}]}");
 	three_way(META, "{'finalizers':['a','b']}", "{'finalizers':['b','c']}", "{'finalizers':['a','b']}",
-	          "{'$deleteFromPrimitiveList/finalizers':['a'],'$setElementOrder/finalizers':['b','c'],'finalizers':['c']}");
-	three_way(DEPLOY, "{'strategy':{'type':'RollingUpdate'}}", "{'strategy':{'type':'Recreate'}}", "{'strategy':{'type':'RollingUpdate','rollingUpdate':{'maxSurge':1}}}",
+	          "{'$deleteFromPrimitiveList/finalizers':['a'],'$setElementOrder/"
+	          "finalizers':['b','c'],'finalizers':['c']}");
+	three_way(DEPLOY, "{'strategy':{'type':'RollingUpdate'}}", "{'strategy':{'type':'Recreate'}}",
+	          "{'strategy':{'type':'RollingUpdate','rollingUpdate':{'maxSurge':1}}}",
 	          "{'strategy':{'$retainKeys':['type'],'type':'Recreate'}}");
-	three_way(SPEC, "{'tolerations':[{'key':'a'}]}", "{'tolerations':[{'key':'b'}]}", "{'tolerations':[{'key':'a'}]}", "{'tolerations':[{'key':'b'}]}");
+	three_way(SPEC, "{'tolerations':[{'key':'a'}]}", "{'tolerations':[{'key':'b'}]}",
+	          "{'tolerations':[{'key':'a'}]}", "{'tolerations':[{'key':'b'}]}");
 }
 
 // Whatever the documents: applying the two-way patch to one gives the other.
@@ -119,10 +145,14 @@ static void test_two_way(void **state)
 {
 	(void)state;
 	static const char *const docs[] = {
-		"{'metadata':{'name':'x'},'spec':{'containers':[{'name':'a','image':'1','env':[{'name':'E','value':'1'}]},{'name':'b'}],'nodeSelector':{'k':'v'}}}",
-		"{'metadata':{'name':'x','labels':{'l':'m'}},'spec':{'containers':[{'name':'b','ports':[{'containerPort':80}]},{'name':'a','image':'2'}]}}",
-		"{'spec':{'containers':[{'name':'c'}],'volumes':[{'name':'v','emptyDir':{}}],'tolerations':[{'key':'q'}]}}",
-		"{'metadata':{'finalizers':['a','b']},'spec':{'volumes':[{'name':'w'},{'name':'v','hostPath':{'path':'/'}}],'hostAliases':[{'ip':'1.1.1.1','hostnames':['a']}]}}",
+		"{'metadata':{'name':'x'},'spec':{'containers':[{'name':'a','image':'1','env':[{'name':'E','value':'1'}"
+		"]},{'name':'b'}],'nodeSelector':{'k':'v'}}}",
+		"{'metadata':{'name':'x','labels':{'l':'m'}},'spec':{'containers':[{'name':'b','ports':[{'"
+		"containerPort':80}]},{'name':'a','image':'2'}]}}",
+		"{'spec':{'containers':[{'name':'c'}],'volumes':[{'name':'v','emptyDir':{}}],'tolerations':[{'key':'q'}"
+		"]}}",
+		"{'metadata':{'finalizers':['a','b']},'spec':{'volumes':[{'name':'w'},{'name':'v','hostPath':{'path':'/"
+		"'}}],'hostAliases':[{'ip':'1.1.1.1','hostnames':['a']}]}}",
 		"{'metadata':{'finalizers':['c','b']},'spec':{'hostAliases':[{'ip':'1.1.1.1','hostnames':['b']}]}}",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(docs); i++)
@@ -135,7 +165,8 @@ static void test_two_way(void **state)
 			if (!got)
 				fail_msg("%zu -> %zu: %s", i, k, err.text);
 			if (!value_equal(got, to))
-				fail_msg("%zu -> %zu: patch " STR_FMT "\n got  " STR_FMT "\n want " STR_FMT, i, k, STR_ARG(sorted(a, patch)), STR_ARG(sorted(a, got)), STR_ARG(sorted(a, to)));
+				fail_msg("%zu -> %zu: patch " STR_FMT "\n got  " STR_FMT "\n want " STR_FMT, i, k,
+				         STR_ARG(sorted(a, patch)), STR_ARG(sorted(a, got)), STR_ARG(sorted(a, to)));
 		}
 }
 
@@ -221,13 +252,18 @@ static void test_golden(void **state)
 		struct value *steps = value_get(json_parse(a, text, NULL, &err), S("steps")), *now = NULL;
 		const struct message_desc *m = NULL;
 		for (size_t i = 0; i < steps->a.n; i++) {
-			struct value *todo = value_get(steps->a.v[i], S("do")), *want = value_path(steps->a.v[i], S("want"), S("body")), *only = value_get(steps->a.v[i], S("only"));
+			struct value *todo = value_get(steps->a.v[i], S("do")),
+			             *want = value_path(steps->a.v[i], S("want"), S("body")),
+			             *only = value_get(steps->a.v[i], S("only"));
 			struct value *body = value_get(todo, S("body"));
 			if (str_eq(value_get_str(todo, S("method")), S("POST"))) {
 				now = body;
-				m = schema_kind(S(""), value_get_str(body, S("apiVersion")), value_get_str(body, S("kind")));
+				m = schema_kind(S(""), value_get_str(body, S("apiVersion")),
+				                value_get_str(body, S("kind")));
 				assert_non_null(m);
-			} else if (body && m && str_contains(value_str(value_path(todo, S("headers"), S("Content-Type"))), S("strategic"))) {
+			} else if (body && m &&
+			           str_contains(value_str(value_path(todo, S("headers"), S("Content-Type"))),
+			                        S("strategic"))) {
 				int64_t status = 200;
 				value_to_i64(value_path(steps->a.v[i], S("want"), S("status")), &status);
 				struct value *got = strategic_apply(a, m, now, body, &err);
@@ -249,8 +285,10 @@ static void test_golden(void **state)
 					if (mine && value_is(mine, V_OBJECT) && !mine->o.n)
 						mine = NULL;
 					if (mine ? !within(mine, theirs) : theirs != NULL)
-						fail_msg("%s, step %zu: " STR_FMT "\n got  " STR_FMT "\n want " STR_FMT, e->d_name, i, STR_ARG(value_str(only->a.v[k])),
-						         STR_ARG(mine ? json_text(a, mine, 0) : S("")), STR_ARG(theirs ? json_text(a, theirs, 0) : S("")));
+						fail_msg("%s, step %zu: " STR_FMT "\n got  " STR_FMT "\n want " STR_FMT,
+						         e->d_name, i, STR_ARG(value_str(only->a.v[k])),
+						         STR_ARG(mine ? json_text(a, mine, 0) : S("")),
+						         STR_ARG(theirs ? json_text(a, theirs, 0) : S("")));
 					n++;
 				}
 				now = got;
@@ -263,8 +301,14 @@ static void test_golden(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_maps), cmocka_unit_test(test_lists_of_objects), cmocka_unit_test(test_lists_of_scalars), cmocka_unit_test(test_retain_keys),
-		cmocka_unit_test(test_three_way), cmocka_unit_test(test_two_way), cmocka_unit_test(test_large), cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_lists_of_objects),
+		cmocka_unit_test(test_lists_of_scalars),
+		cmocka_unit_test(test_retain_keys),
+		cmocka_unit_test(test_three_way),
+		cmocka_unit_test(test_two_way),
+		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_golden),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

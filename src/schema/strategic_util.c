@@ -10,7 +10,10 @@
 
 // --- Types --------------------------------------------------------------------------------------------------------------
 
-struct patch_type patch_type_of(const struct message_desc *m) { return (struct patch_type){ .kind = PT_MESSAGE, .message = m }; }
+struct patch_type smp_type_of(const struct message_desc *m)
+{
+	return (struct patch_type){ .kind = PT_MESSAGE, .message = m };
+}
 
 static struct patch_type item_type(const struct field_desc *f)
 {
@@ -19,7 +22,7 @@ static struct patch_type item_type(const struct field_desc *f)
 	case FT_SCHEMA_OR_BOOL:
 	case FT_SCHEMA_OR_ARRAY:
 	case FT_SCHEMA_OR_STRINGS:
-		return patch_type_of(&schema_messages[f->message]);
+		return smp_type_of(&schema_messages[f->message]);
 	default:
 		return (struct patch_type){ .kind = PT_OTHER, .field = f };
 	}
@@ -28,31 +31,47 @@ static struct patch_type item_type(const struct field_desc *f)
 static const char *own_type_name(const struct field_desc *f)
 {
 	switch (f->type) {
-	case FT_RAW: return "RawExtension";
-	case FT_FIELDSV1: return "FieldsV1";
-	case FT_JSON: return "JSON";
-	case FT_QUANTITY: return "Quantity";
-	case FT_INTORSTRING: return "IntOrString";
-	case FT_TIME: return "Time";
-	case FT_MICROTIME: return "MicroTime";
-	case FT_DURATION: return "Duration";
-	default: return NULL;
+	case FT_RAW:
+		return "RawExtension";
+	case FT_FIELDSV1:
+		return "FieldsV1";
+	case FT_JSON:
+		return "JSON";
+	case FT_QUANTITY:
+		return "Quantity";
+	case FT_INTORSTRING:
+		return "IntOrString";
+	case FT_TIME:
+		return "Time";
+	case FT_MICROTIME:
+		return "MicroTime";
+	case FT_DURATION:
+		return "Duration";
+	default:
+		return NULL;
 	}
 }
 
 static const char *scalar_name(const struct field_desc *f)
 {
 	switch (f->type) {
-	case FT_BOOL: return "bool";
-	case FT_INT32: return "int32";
-	case FT_INT64: return "int64";
-	case FT_DOUBLE: return "float64";
-	case FT_BYTES: case FT_STRINGS: return "slice";
-	default: return "string";
+	case FT_BOOL:
+		return "bool";
+	case FT_INT32:
+		return "int32";
+	case FT_INT64:
+		return "int64";
+	case FT_DOUBLE:
+		return "float64";
+	case FT_BYTES:
+	case FT_STRINGS:
+		return "slice";
+	default:
+		return "string";
 	}
 }
 
-bool patch_lookup_struct(struct patch_type t, str key, struct patch_meta *out, struct error *err)
+bool smp_lookup_struct(struct patch_type t, str key, struct patch_meta *out, struct error *err)
 {
 	*out = (struct patch_meta){ .type = { .kind = PT_OTHER } };
 	if (t.kind == PT_MAP) {
@@ -62,13 +81,22 @@ bool patch_lookup_struct(struct patch_type t, str key, struct patch_meta *out, s
 	if (t.kind != PT_MESSAGE) {
 		const char *own = t.field && t.kind == PT_OTHER ? own_type_name(t.field) : NULL;
 		if (own)
-			return patch_error(err, "unable to find api field in struct %s for the json field \"" STR_FMT "\"", own, STR_ARG(key));
-		return patch_error(err, "merging an object in json but data type is not struct, instead is: %s", t.kind == PT_LIST ? "slice" : t.field ? scalar_name(t.field) : "string");
+			return smp_error(err,
+			                 "unable to find api field in struct %s for the json field \"" STR_FMT "\"",
+			                 own, STR_ARG(key));
+		return smp_error(err, "merging an object in json but data type is not struct, instead is: %s",
+		                 t.kind == PT_LIST ? "slice"
+		                 : t.field         ? scalar_name(t.field)
+		                                   : "string");
 	}
 	const struct field_desc *f = schema_field_named(t.message, key);
 	if (!f)
-		return patch_error(err, "unable to find api field in struct " STR_FMT " for the json field \"" STR_FMT "\"", STR_ARG(schema_text(t.message->name)), STR_ARG(key));
-	out->type = f->label == FL_ONE ? item_type(f) : (struct patch_type){ .kind = f->label == FL_LIST ? PT_LIST : PT_MAP, .field = f };
+		return smp_error(err,
+		                 "unable to find api field in struct " STR_FMT " for the json field \"" STR_FMT "\"",
+		                 STR_ARG(schema_text(t.message->name)), STR_ARG(key));
+	out->type = f->label == FL_ONE
+	                    ? item_type(f)
+	                    : (struct patch_type){ .kind = f->label == FL_LIST ? PT_LIST : PT_MAP, .field = f };
 	out->replace = f->flags & FF_PATCH_REPLACE;
 	out->merge = f->flags & FF_PATCH_MERGE;
 	out->retain_keys = f->flags & FF_PATCH_RETAIN_KEYS;
@@ -76,20 +104,21 @@ bool patch_lookup_struct(struct patch_type t, str key, struct patch_meta *out, s
 	return true;
 }
 
-bool patch_lookup_slice(struct patch_type t, str key, struct patch_meta *out, struct error *err)
+bool smp_lookup_slice(struct patch_type t, str key, struct patch_meta *out, struct error *err)
 {
-	if (!patch_lookup_struct(t, key, out, err))
+	if (!smp_lookup_struct(t, key, out, err))
 		return false;
 	if (out->type.kind == PT_LIST)
 		out->type = item_type(out->type.field);
-	else if (out->type.kind != PT_OTHER || !out->type.field || (out->type.field->type != FT_STRINGS && out->type.field->type != FT_BYTES))
-		return patch_error(err, "expected slice or array type, but got: %s", t.kind == PT_MAP ? "map" : "struct");
+	else if (out->type.kind != PT_OTHER || !out->type.field ||
+	         (out->type.field->type != FT_STRINGS && out->type.field->type != FT_BYTES))
+		return smp_error(err, "expected slice or array type, but got: %s", t.kind == PT_MAP ? "map" : "struct");
 	return true;
 }
 
 // --- Errors -------------------------------------------------------------------------------------------------------------
 
-bool patch_error(struct error *err, const char *fmt, ...)
+bool smp_error(struct error *err, const char *fmt, ...)
 {
 	char text[sizeof(err->text)];
 	va_list ap;
@@ -99,10 +128,13 @@ bool patch_error(struct error *err, const char *fmt, ...)
 	return error_api(err, 500, "", "%s", text);
 }
 
-bool patch_bad_request(struct error *err, const char *text) { return error_api(err, 400, "BadRequest", "%s", text); }
+bool smp_bad_request(struct error *err, const char *text)
+{
+	return error_api(err, 400, "BadRequest", "%s", text);
+}
 
 // Upstream hides what was wrong ("lists of lists are not supported") behind the general message of its status.
-bool patch_unprocessable(struct error *err)
+bool smp_unprocessable(struct error *err)
 {
 	return error_api(err, 422, "Invalid", "the server rejected our request due to an error in our request");
 }
@@ -110,26 +142,34 @@ bool patch_unprocessable(struct error *err)
 static const char *go_kind(const struct value *v)
 {
 	switch (v->kind) {
-	case V_NULL: return "%!s(<nil>)";
-	case V_BOOL: return "bool";
-	case V_INT: return "int64";
-	case V_DOUBLE: return "float64";
-	case V_STRING: return "string";
-	case V_ARRAY: return "[]interface {}";
-	default: return "map[string]interface {}";
+	case V_NULL:
+		return "%!s(<nil>)";
+	case V_BOOL:
+		return "bool";
+	case V_INT:
+		return "int64";
+	case V_DOUBLE:
+		return "float64";
+	case V_STRING:
+		return "string";
+	case V_ARRAY:
+		return "[]interface {}";
+	default:
+		return "map[string]interface {}";
 	}
 }
 
-bool patch_bad_arg(struct error *err, const char *expected, const struct value *got)
+bool smp_bad_arg(struct error *err, const char *expected, const struct value *got)
 {
-	return patch_error(err, "expected a %s, but received a %s", expected, go_kind(got));
+	return smp_error(err, "expected a %s, but received a %s", expected, go_kind(got));
 }
 
-bool patch_no_merge_key(struct error *err, const struct value *item, str key)
+bool smp_no_merge_key(struct error *err, const struct value *item, str key)
 {
 	_cleanup_buf_ struct buf b = { 0 };
-	go_print(&b, item);
-	return patch_error(err, "map: " STR_FMT " does not contain declared merge key: " STR_FMT, STR_ARG(buf_str(&b)), STR_ARG(key));
+	smp_print(&b, item);
+	return smp_error(err, "map: " STR_FMT " does not contain declared merge key: " STR_FMT, STR_ARG(buf_str(&b)),
+	                 STR_ARG(key));
 }
 
 static int member_cmp(const void *x, const void *y)
@@ -137,12 +177,18 @@ static int member_cmp(const void *x, const void *y)
 	return str_cmp((*(const struct member *const *)x)->key, (*(const struct member *const *)y)->key);
 }
 
-void go_print(struct buf *to, const struct value *v)
+void smp_print(struct buf *to, const struct value *v)
 {
 	switch (v->kind) {
-	case V_NULL: buf_add(to, S("<nil>")); break;
-	case V_BOOL: buf_add(to, v->b ? S("true") : S("false")); break;
-	case V_INT: buf_add_i64(to, v->i); break;
+	case V_NULL:
+		buf_add(to, S("<nil>"));
+		break;
+	case V_BOOL:
+		buf_add(to, v->b ? S("true") : S("false"));
+		break;
+	case V_INT:
+		buf_add_i64(to, v->i);
+		break;
 	case V_DOUBLE: {
 		// %v takes the shortest digits that read back; exponents below -4 and from 21 on are written as such.
 		char text[64];
@@ -156,13 +202,15 @@ void go_print(struct buf *to, const struct value *v)
 		buf_add(to, str_c(text));
 		break;
 	}
-	case V_STRING: buf_add(to, v->s); break;
+	case V_STRING:
+		buf_add(to, v->s);
+		break;
 	case V_ARRAY:
 		buf_add_char(to, '[');
 		for (size_t i = 0; i < v->a.n; i++) {
 			if (i)
 				buf_add_char(to, ' ');
-			go_print(to, v->a.v[i]);
+			smp_print(to, v->a.v[i]);
 		}
 		buf_add_char(to, ']');
 		break;
@@ -177,7 +225,7 @@ void go_print(struct buf *to, const struct value *v)
 				buf_add_char(to, ' ');
 			buf_add(to, sorted[i]->key);
 			buf_add_char(to, ':');
-			go_print(to, sorted[i]->value);
+			smp_print(to, sorted[i]->value);
 		}
 		buf_add_char(to, ']');
 		free(sorted);
@@ -185,32 +233,38 @@ void go_print(struct buf *to, const struct value *v)
 	}
 }
 
-str go_text(struct arena *a, const struct value *v)
+str smp_text(struct arena *a, const struct value *v)
 {
 	if (v->kind == V_STRING)
 		return v->s;
 	_cleanup_buf_ struct buf b = { 0 };
-	go_print(&b, v);
+	smp_print(&b, v);
 	return arena_dup(a, buf_str(&b));
 }
 
 // --- Equality -----------------------------------------------------------------------------------------------------------
 
-bool scalar_equal(const struct value *x, const struct value *y)
+bool smp_scalar_equal(const struct value *x, const struct value *y)
 {
 	if (x->kind != y->kind)
 		return false;
 	switch (x->kind) {
-	case V_NULL: return true;
-	case V_BOOL: return x->b == y->b;
-	case V_INT: return x->i == y->i;
-	case V_DOUBLE: return x->d == y->d;
-	case V_STRING: return str_eq(x->s, y->s);
-	default: return false;
+	case V_NULL:
+		return true;
+	case V_BOOL:
+		return x->b == y->b;
+	case V_INT:
+		return x->i == y->i;
+	case V_DOUBLE:
+		return x->d == y->d;
+	case V_STRING:
+		return str_eq(x->s, y->s);
+	default:
+		return false;
 	}
 }
 
-bool deep_equal(const struct value *x, const struct value *y)
+bool smp_deep_equal(const struct value *x, const struct value *y)
 {
 	if (x->kind != y->kind)
 		return false;
@@ -218,12 +272,12 @@ bool deep_equal(const struct value *x, const struct value *y)
 		if (x->a.n != y->a.n)
 			return false;
 		for (size_t i = 0; i < x->a.n; i++)
-			if (!deep_equal(x->a.v[i], y->a.v[i]))
+			if (!smp_deep_equal(x->a.v[i], y->a.v[i]))
 				return false;
 		return true;
 	}
 	if (x->kind != V_OBJECT)
-		return scalar_equal(x, y);
+		return smp_scalar_equal(x, y);
 	if (x->o.n != y->o.n)
 		return false;
 	bool same_order = true;
@@ -233,15 +287,15 @@ bool deep_equal(const struct value *x, const struct value *y)
 	struct dict d = { 0 };
 	if (!same_order) {
 		scratch = arena_new(0);
-		dict_open(&d, scratch, (struct value *)y);
+		smp_dict_open(&d, scratch, (struct value *)y);
 	}
 	bool equal = true;
 	for (size_t i = 0; equal && i < x->o.n; i++) {
-		const struct value *other = same_order ? y->o.v[i].value : dict_get(&d, x->o.v[i].key);
-		equal = other && deep_equal(x->o.v[i].value, other);
+		const struct value *other = same_order ? y->o.v[i].value : smp_dict_get(&d, x->o.v[i].key);
+		equal = other && smp_deep_equal(x->o.v[i].value, other);
 	}
 	if (!same_order) {
-		dict_close(&d);
+		smp_dict_close(&d);
 		arena_free(scratch);
 	}
 	return equal;
@@ -249,7 +303,7 @@ bool deep_equal(const struct value *x, const struct value *y)
 
 // --- Objects with an index ----------------------------------------------------------------------------------------------
 
-void dict_open(struct dict *d, struct arena *a, struct value *object)
+void smp_dict_open(struct dict *d, struct arena *a, struct value *object)
 {
 	*d = (struct dict){ .a = a, .v = object, .indexed = object->o.n >= 32 };
 	for (size_t i = 0; d->indexed && i < object->o.n; i++)
@@ -268,13 +322,13 @@ static struct member *dict_find(struct dict *d, str key)
 	return NULL;
 }
 
-struct value *dict_get(struct dict *d, str key)
+struct value *smp_dict_get(struct dict *d, str key)
 {
 	struct member *m = dict_find(d, key);
 	return m ? m->value : NULL;
 }
 
-void dict_set(struct dict *d, str key, struct value *v)
+void smp_dict_set(struct dict *d, str key, struct value *v)
 {
 	struct member *m = dict_find(d, key);
 	if (!m) {
@@ -286,7 +340,7 @@ void dict_set(struct dict *d, str key, struct value *v)
 	m->value = v;
 }
 
-void dict_del(struct dict *d, str key)
+void smp_dict_del(struct dict *d, str key)
 {
 	struct member *m = dict_find(d, key);
 	if (!m)
@@ -297,7 +351,7 @@ void dict_del(struct dict *d, str key)
 		map_del(&d->index, key);
 }
 
-void dict_close(struct dict *d)
+void smp_dict_close(struct dict *d)
 {
 	map_free(&d->index);
 	if (!d->holes)
@@ -325,11 +379,11 @@ static bool key_text(const struct value *v, struct buf *b)
 	if (v->kind == V_DOUBLE)
 		buf_add(b, str_n((const char *)&v->d, sizeof(v->d)));
 	else
-		go_print(b, v);
+		smp_print(b, v);
 	return true;
 }
 
-void places_add(struct places *p, const struct value *item, size_t at)
+void smp_places_add(struct places *p, const struct value *item, size_t at)
 {
 	const struct value *key = place_key(p, item);
 	_cleanup_buf_ struct buf b = { 0 };
@@ -337,14 +391,14 @@ void places_add(struct places *p, const struct value *item, size_t at)
 		map_put(&p->index, buf_str(&b), (void *)(uintptr_t)(at + 1));
 }
 
-void places_open(struct places *p, const struct value *list, str merge_key)
+void smp_places_open(struct places *p, const struct value *list, str merge_key)
 {
 	*p = (struct places){ .merge_key = merge_key };
 	for (size_t i = 0; list && i < list->a.n; i++)
-		places_add(p, list->a.v[i], i);
+		smp_places_add(p, list->a.v[i], i);
 }
 
-ptrdiff_t places_find_key(const struct places *p, const struct value *key)
+ptrdiff_t smp_places_find_key(const struct places *p, const struct value *key)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 	if (!key || !key_text(key, &b))
@@ -352,12 +406,18 @@ ptrdiff_t places_find_key(const struct places *p, const struct value *key)
 	return (ptrdiff_t)(uintptr_t)map_get(&p->index, buf_str(&b)) - 1;
 }
 
-ptrdiff_t places_find(const struct places *p, const struct value *item) { return places_find_key(p, place_key(p, item)); }
-void places_close(struct places *p) { map_free(&p->index); }
+ptrdiff_t smp_places_find(const struct places *p, const struct value *item)
+{
+	return smp_places_find_key(p, place_key(p, item));
+}
+void smp_places_close(struct places *p)
+{
+	map_free(&p->index);
+}
 
 // --- Lists --------------------------------------------------------------------------------------------------------------
 
-bool element_kind(const struct value *x, const struct value *y, enum value_kind *kind, struct error *err)
+bool smp_element_kind(const struct value *x, const struct value *y, enum value_kind *kind, struct error *err)
 {
 	const struct value *lists[] = { x, y };
 	bool any = false;
@@ -366,7 +426,7 @@ bool element_kind(const struct value *x, const struct value *y, enum value_kind 
 			const struct value *v = lists[i]->a.v[k];
 			if (!any) {
 				if (v->kind == V_ARRAY)
-					return patch_unprocessable(err);
+					return smp_unprocessable(err);
 				*kind = v->kind;
 				any = true;
 			} else if (v->kind != *kind) {
@@ -376,13 +436,14 @@ bool element_kind(const struct value *x, const struct value *y, enum value_kind 
 					if (j && y)
 						buf_add_char(&b, ' ');
 					if (lists[j])
-						go_print(&b, lists[j]);
+						smp_print(&b, lists[j]);
 				}
 				buf_add_char(&b, ']');
-				return patch_error(err, "list element types are not identical: " STR_FMT, STR_ARG(buf_str(&b)));
+				return smp_error(err, "list element types are not identical: " STR_FMT,
+				                 STR_ARG(buf_str(&b)));
 			}
 		}
-	return any || patch_error(err, "no elements in any of the given slices");
+	return any || smp_error(err, "no elements in any of the given slices");
 }
 
 struct ranked {
@@ -403,27 +464,28 @@ static bool need_merge_keys(const struct value *list, str merge_key, struct erro
 {
 	for (size_t i = 0; list && i < list->a.n; i++) {
 		if (list->a.v[i]->kind != V_OBJECT)
-			return patch_bad_arg(err, "map[string]interface {}", list->a.v[i]);
+			return smp_bad_arg(err, "map[string]interface {}", list->a.v[i]);
 		if (!value_get(list->a.v[i], merge_key))
-			return patch_no_merge_key(err, list->a.v[i], merge_key);
+			return smp_no_merge_key(err, list->a.v[i], merge_key);
 	}
 	return true;
 }
 
-bool order_items(struct arena *a, struct value *list, const struct value *order, str merge_key, enum value_kind kind, struct error *err)
+bool smp_order_items(struct arena *a, struct value *list, const struct value *order, str merge_key,
+                     enum value_kind kind, struct error *err)
 {
 	if (kind == V_OBJECT && (!need_merge_keys(list, merge_key, err) || !need_merge_keys(order, merge_key, err)))
 		return false;
 	struct places places;
-	places_open(&places, order, kind == V_OBJECT ? merge_key : S(""));
+	smp_places_open(&places, order, kind == V_OBJECT ? merge_key : S(""));
 	struct ranked *ranked = ARENA_ARRAY(a, struct ranked, list->a.n + 1);
 	size_t n = 0;
 	for (size_t i = 0; i < list->a.n; i++) {
 		struct value *v = list->a.v[i];
 		bool deletion = kind == V_OBJECT && str_eq(value_get_str(v, DIRECTIVE), S("delete"));
-		ranked[n++] = (struct ranked){ v, deletion ? PTRDIFF_MAX : places_find(&places, v), i };
+		ranked[n++] = (struct ranked){ v, deletion ? PTRDIFF_MAX : smp_places_find(&places, v), i };
 	}
-	places_close(&places);
+	smp_places_close(&places);
 	qsort(ranked, n, sizeof(*ranked), ranked_cmp);
 	for (size_t i = 0; i < n; i++)
 		list->a.v[i] = ranked[i].v;

@@ -13,14 +13,14 @@ struct patch_type {
 };
 struct patch_meta {
 	struct patch_type type;
-	bool replace, merge, retain_keys;   // patchStrategy
-	str merge_key;                      // patchMergeKey
+	bool replace, merge, retain_keys; // patchStrategy
+	str merge_key;                    // patchMergeKey
 };
 
-struct patch_type patch_type_of(const struct message_desc *m);
+struct patch_type smp_type_of(const struct message_desc *m);
 // The type and strategy of a member (LookupPatchMetadataForStruct, ...ForSlice: type is that of the items).
-bool patch_lookup_struct(struct patch_type t, str key, struct patch_meta *out, struct error *err);
-bool patch_lookup_slice(struct patch_type t, str key, struct patch_meta *out, struct error *err);
+bool smp_lookup_struct(struct patch_type t, str key, struct patch_meta *out, struct error *err);
+bool smp_lookup_slice(struct patch_type t, str key, struct patch_meta *out, struct error *err);
 
 #define DIRECTIVE S("$patch")
 #define RETAIN_KEYS S("$retainKeys")
@@ -28,19 +28,19 @@ bool patch_lookup_slice(struct patch_type t, str key, struct patch_meta *out, st
 #define SET_ORDER S("$setElementOrder")
 
 // Errors of kinds that the apiserver answers alike: unexpected ones are 500 without a reason.
-bool patch_error(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-bool patch_bad_request(struct error *err, const char *text);
-bool patch_unprocessable(struct error *err);
-bool patch_bad_arg(struct error *err, const char *expected, const struct value *got);
-bool patch_no_merge_key(struct error *err, const struct value *item, str key);
+bool smp_error(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool smp_bad_request(struct error *err, const char *text);
+bool smp_unprocessable(struct error *err);
+bool smp_bad_arg(struct error *err, const char *expected, const struct value *got);
+bool smp_no_merge_key(struct error *err, const struct value *item, str key);
 
 // A value as Go's %v prints it (the text of scalars is what lists are sorted by).
-void go_print(struct buf *to, const struct value *v);
-str go_text(struct arena *a, const struct value *v);
+void smp_print(struct buf *to, const struct value *v);
+str smp_text(struct arena *a, const struct value *v);
 // Same kind and same scalar (Go's == on interface values).
-bool scalar_equal(const struct value *x, const struct value *y);
+bool smp_scalar_equal(const struct value *x, const struct value *y);
 // Same kinds and values all the way down (reflect.DeepEqual).
-bool deep_equal(const struct value *x, const struct value *y);
+bool smp_deep_equal(const struct value *x, const struct value *y);
 
 // An object with an index by key, so that merging large maps does not take quadratic time. Removed members leave a hole until
 // dict_close.
@@ -51,35 +51,37 @@ struct dict {
 	bool indexed;
 	bool holes;
 };
-void dict_open(struct dict *d, struct arena *a, struct value *object);
-struct value *dict_get(struct dict *d, str key);
-void dict_set(struct dict *d, str key, struct value *v);
-void dict_del(struct dict *d, str key);
-void dict_close(struct dict *d); // gives the index back
+void smp_dict_open(struct dict *d, struct arena *a, struct value *object);
+struct value *smp_dict_get(struct dict *d, str key);
+void smp_dict_set(struct dict *d, str key, struct value *v);
+void smp_dict_del(struct dict *d, str key);
+void smp_dict_close(struct dict *d); // gives the index back
 
 // A table from scalars (or the merge keys of objects) to the place of their first occurrence in a list.
 struct places {
 	struct map index;
 	str merge_key; // empty: the items themselves
 };
-void places_open(struct places *p, const struct value *list, str merge_key);
+void smp_places_open(struct places *p, const struct value *list, str merge_key);
 // Adds one more item, at place `at`.
-void places_add(struct places *p, const struct value *item, size_t at);
-ptrdiff_t places_find(const struct places *p, const struct value *item); // -1: not there
-ptrdiff_t places_find_key(const struct places *p, const struct value *key);
-void places_close(struct places *p);
+void smp_places_add(struct places *p, const struct value *item, size_t at);
+ptrdiff_t smp_places_find(const struct places *p, const struct value *item); // -1: not there
+ptrdiff_t smp_places_find_key(const struct places *p, const struct value *key);
+void smp_places_close(struct places *p);
 
 // The kind of the items of up to two lists; NULL lists are fine. Fails when they differ, are lists, or there are none.
-bool element_kind(const struct value *x, const struct value *y, enum value_kind *kind, struct error *err);
+bool smp_element_kind(const struct value *x, const struct value *y, enum value_kind *kind, struct error *err);
 // Sorts stably so that items stand in the order of `order` (by merge key for objects); deletions go to the end.
-bool order_items(struct arena *a, struct value *list, const struct value *order, str merge_key, enum value_kind kind, struct error *err);
+bool smp_order_items(struct arena *a, struct value *list, const struct value *order, str merge_key,
+                     enum value_kind kind, struct error *err);
 
 struct merge_opts {
-	bool merge_lists;  // MergeParallelList: apply directives; false: keep them, the original is a patch, too
-	bool drop_nulls;   // IgnoreUnmatchedNulls
+	bool merge_lists; // MergeParallelList: apply directives; false: keep them, the original is a patch, too
+	bool drop_nulls;  // IgnoreUnmatchedNulls
 };
 // Merges the patch into the object; both are changed. Returns what to put in its place.
-struct value *merge_objects(struct arena *a, struct value *original, struct value *patch, struct patch_type t, struct merge_opts o, int depth, struct error *err);
+struct value *smp_merge(struct arena *a, struct value *original, struct value *patch, struct patch_type t,
+                        struct merge_opts o, int depth, struct error *err);
 
 #define PATCH_MAX_DEPTH 2000
 

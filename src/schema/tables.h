@@ -22,8 +22,8 @@ extern const struct column_desc schema_columns[];
 extern const struct group_desc schema_groups[];
 extern const struct method_desc schema_methods[]; // sorted by path
 extern const struct package_desc schema_packages[];
-extern const uint16_t schema_pb_order[];            // field indexes within a message, by protobuf number
-extern const char schema_pool[];                    // two bytes of length, text, NUL; offsets point at the text
+extern const uint16_t schema_pb_order[]; // field indexes within a message, by protobuf number
+extern const char schema_pool[];         // two bytes of length, text, NUL; offsets point at the text
 extern const size_t schema_n_messages, schema_n_resources, schema_n_groups, schema_n_methods, schema_n_packages;
 
 #endif

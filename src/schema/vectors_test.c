@@ -50,7 +50,8 @@ static void *decode_pb(struct arena *a, const char *stem, str bytes, const struc
 		return NULL;
 	// WatchEvent alone has no apiVersion and kind.
 	bool event = str_eqc(str_c(stem), "core.v1.WatchEvent");
-	*m = event ? schema_message(S("k8s.io.apimachinery.pkg.apis.meta.v1.WatchEvent")) : message_of(api_version, kind);
+	*m = event ? schema_message(S("k8s.io.apimachinery.pkg.apis.meta.v1.WatchEvent"))
+	           : message_of(api_version, kind);
 	if (!*m) {
 		error_set(err, "no message for " STR_FMT " " STR_FMT, STR_ARG(api_version), STR_ARG(kind));
 		return NULL;
@@ -71,8 +72,8 @@ static int differs(const char *name, const char *what, str got, str want)
 	if (i == got.n && i == want.n)
 		return 0;
 	size_t from = i > 60 ? i - 60 : 0;
-	fprintf(stderr, "%s: %s differs at byte %zu:\n  got  ...%.*s\n  want ...%.*s\n", name, what, i, (int)MIN(got.n - from, 140), got.p + from,
-	        (int)MIN(want.n - from, 140), want.p + from);
+	fprintf(stderr, "%s: %s differs at byte %zu:\n  got  ...%.*s\n  want ...%.*s\n", name, what, i,
+	        (int)MIN(got.n - from, 140), got.p + from, (int)MIN(want.n - from, 140), want.p + from);
 	return 1;
 }
 
