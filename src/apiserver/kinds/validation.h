@@ -10,4 +10,25 @@
 #define WARNINGS(kind) void kind##_warnings(struct request *r, const void *obj, const void *old)
 
 VALIDATION(pod);
+VALIDATION(configmap);
+VALIDATION(secret);
+VALIDATION(namespace);
+VALIDATION(node);
+VALIDATION(event);
+VALIDATION(limitrange);
+VALIDATION(resourcequota);
+VALIDATION(podtemplate);
+VALIDATION(replicationcontroller);
+VALIDATION(service);
+WARNINGS(service);
+VALIDATION(endpoints);
+WARNINGS(endpoints);
+VALIDATION(endpointslice);
+VALIDATION(role);
+VALIDATION(clusterrole);
+VALIDATION(rolebinding);
+VALIDATION(clusterrolebinding);
+VALIDATION(lease);
+VALIDATION(persistentvolumeclaim);
+VALIDATION(persistentvolume);
 #endif
