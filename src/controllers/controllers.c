@@ -164,7 +164,7 @@ static int run(const struct flags *f)
 
 int controller_manager_main(int argc, char **argv)
 {
-	struct flags f = { .o = { .leader_elect = true, .use_accounts = true, .node_mask_v4 = 24, .node_mask_v6 = 64, .node_monitor_grace_s = 50, .node_monitor_period_s = 5,
+	struct flags f = { .o = { .leader_elect = true, .node_mask_v4 = 24, .node_mask_v6 = 64, .node_monitor_grace_s = 50, .node_monitor_period_s = 5,
 		                   .terminated_pod_threshold = 12500, .concurrent_syncs = 5 } };
 	const struct flag flags[] = {
 		{ "kubeconfig", TEXT, &f.o.kubeconfig, "file with the address and credentials of the API server" },
@@ -173,7 +173,7 @@ int controller_manager_main(int argc, char **argv)
 		{ "leader-elect-renew-deadline", SECONDS32, &f.o.renew_s, "10s" },
 		{ "leader-elect-retry-period", SECONDS32, &f.o.retry_s, "2s" },
 		{ "service-account-private-key-file", TEXT, &f.ignored, "accepted; tokens are issued by the API server's TokenRequest only" },
-		{ "use-service-account-credentials", BOOL, &f.o.use_accounts, "each controller writes in the name of its own ServiceAccount (true)" },
+		{ "use-service-account-credentials", BOOL, &f.o.use_accounts, "each controller writes in the name of its own ServiceAccount (false)" },
 		{ "root-ca-file", TEXT, &f.o.root_ca_file, "certificate that goes into kube-root-ca.crt of each namespace" },
 		{ "cluster-signing-cert-file", TEXT, &f.o.signing_cert_file, "authority that signs CertificateSigningRequests" },
 		{ "cluster-signing-key-file", TEXT, &f.o.signing_key_file, "its key" },
