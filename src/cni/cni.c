@@ -93,7 +93,7 @@ static bool read_routes(struct call *c, struct error *err)
 		str dst = value_get_str(v->a.v[i], S("dst")), gw = value_get_str(v->a.v[i], S("gw"));
 		if (!ip_net_parse(dst, &r->dst))
 			return error_set(err, "ipam: invalid route \"" STR_FMT "\"", STR_ARG(dst));
-		if (gw.n && !ip_parse(gw, &r->via))
+		if (gw.n && !ip_read(gw, &r->via))
 			return error_set(err, "ipam: invalid gateway \"" STR_FMT "\"", STR_ARG(gw));
 	}
 	if (c->routes.n)
@@ -129,7 +129,7 @@ static bool read_ports(struct call *c, struct error *err)
 			p->protocol = S("sctp");
 		else if (protocol.n && !str_eq_nocase(protocol, S("tcp")))
 			return error_set(err, "portMappings: invalid protocol \"" STR_FMT "\"", STR_ARG(protocol));
-		if (ip.n && !ip_parse(ip, &p->host_ip))
+		if (ip.n && !ip_read(ip, &p->host_ip))
 			return error_set(err, "portMappings: invalid hostIP \"" STR_FMT "\"", STR_ARG(ip));
 		// "0.0.0.0" and "::" are every address, as no address is.
 		if (p->host_ip.family && ip_eq(&p->host_ip, &(struct ip){ .family = p->host_ip.family }))
@@ -316,14 +316,14 @@ static struct value *result_value(struct call *c, const struct link *bridge, con
 			value_set(a, ip, S("version"), value_string(a, addr.ip.family == AF_INET ? S("4") : S("6")));
 		value_set(a, ip, S("interface"), value_int(a, 2));
 		value_set(a, ip, S("address"), value_string(a, ip_net_text(a, &addr)));
-		value_set(a, ip, S("gateway"), value_string(a, ip_text(a, &ips[i].gateway)));
+		value_set(a, ip, S("gateway"), value_string(a, ip_write(a, &ips[i].gateway)));
 		value_append(a, addrs, ip);
 	}
 	for (size_t i = 0; i < c->routes.n; i++) {
 		struct value *r = value_object(a);
 		value_set(a, r, S("dst"), value_string(a, ip_net_text(a, &c->routes.v[i].dst)));
 		if (c->routes.v[i].via.family)
-			value_set(a, r, S("gw"), value_string(a, ip_text(a, &c->routes.v[i].via)));
+			value_set(a, r, S("gw"), value_string(a, ip_write(a, &c->routes.v[i].via)));
 		value_append(a, routes, r);
 	}
 	value_set(a, v, S("interfaces"), links);

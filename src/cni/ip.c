@@ -7,7 +7,7 @@ static size_t bytes(const struct ip *i)
 	return i->family == AF_INET ? 4 : 16;
 }
 
-bool ip_parse(str s, struct ip *out)
+bool ip_read(str s, struct ip *out)
 {
 	char text[INET6_ADDRSTRLEN];
 	if (s.n == 0 || s.n >= sizeof(text) || memchr(s.p, 0, s.n))
@@ -22,13 +22,13 @@ bool ip_net_parse(str s, struct ip_net *out)
 {
 	str addr, len;
 	uint64_t n;
-	if (!str_split(s, '/', &addr, &len) || len.n > 3 || !str_to_u64(len, &n) || !ip_parse(addr, &out->ip) || n > (uint64_t)ip_bits(&out->ip))
+	if (!str_split(s, '/', &addr, &len) || len.n > 3 || !str_to_u64(len, &n) || !ip_read(addr, &out->ip) || n > (uint64_t)ip_bits(&out->ip))
 		return false;
 	out->len = (int)n;
 	return true;
 }
 
-str ip_text(struct arena *a, const struct ip *i)
+str ip_write(struct arena *a, const struct ip *i)
 {
 	char text[INET6_ADDRSTRLEN];
 	return i->family && inet_ntop(i->family, i->b, text, sizeof(text)) ? arena_dup(a, str_c(text)) : (str){ 0 };
@@ -36,7 +36,7 @@ str ip_text(struct arena *a, const struct ip *i)
 
 str ip_net_text(struct arena *a, const struct ip_net *n)
 {
-	return arena_printf(a, STR_FMT "/%d", STR_ARG(ip_text(a, &n->ip)), n->len);
+	return arena_printf(a, STR_FMT "/%d", STR_ARG(ip_write(a, &n->ip)), n->len);
 }
 
 int ip_cmp(const struct ip *x, const struct ip *y)

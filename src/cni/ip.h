@@ -14,9 +14,9 @@ struct ip_net {
 };
 
 static inline int ip_bits(const struct ip *i);
-bool ip_parse(str s, struct ip *out);
+bool ip_read(str s, struct ip *out);
 bool ip_net_parse(str s, struct ip_net *out);   // "10.0.0.0/24"
-str ip_text(struct arena *a, const struct ip *i);
+str ip_write(struct arena *a, const struct ip *i);
 str ip_net_text(struct arena *a, const struct ip_net *n);
 bool ip_eq(const struct ip *x, const struct ip *y);
 int ip_cmp(const struct ip *x, const struct ip *y);

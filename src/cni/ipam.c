@@ -26,11 +26,11 @@ static bool parse_range(const struct value *v, struct ipam_range *r, struct erro
 	r->last = ip_net_last(&r->subnet);
 	if (r->subnet.ip.family == AF_INET)
 		ip_prev(&r->last);
-	if (gateway.n && (!ip_parse(gateway, &r->gateway) || !ip_net_has(&r->subnet, &r->gateway)))
+	if (gateway.n && (!ip_read(gateway, &r->gateway) || !ip_net_has(&r->subnet, &r->gateway)))
 		return bad(err, "gateway", gateway);
-	if (first.n && (!ip_parse(first, &r->first) || !ip_net_has(&r->subnet, &r->first)))
+	if (first.n && (!ip_read(first, &r->first) || !ip_net_has(&r->subnet, &r->first)))
 		return bad(err, "rangeStart", first);
-	if (last.n && (!ip_parse(last, &r->last) || !ip_net_has(&r->subnet, &r->last)))
+	if (last.n && (!ip_read(last, &r->last) || !ip_net_has(&r->subnet, &r->last)))
 		return bad(err, "rangeEnd", last);
 	if (ip_cmp(&r->first, &r->last) > 0)
 		return error_set(err, "ipam: range of " STR_FMT " ends before it begins", STR_ARG(subnet));
@@ -101,7 +101,7 @@ static bool read_all(struct arena *a, const struct ipam *m, struct helds *out, s
 		struct held h = { 0 };
 		str text;
 		struct error gone = { 0 };
-		if (!ip_parse(str_c(e->d_name), &h.ip) || !io_read_file(a, arena_printf(a, "%s/%s", dir, e->d_name).p, 4096, &text, &gone))
+		if (!ip_read(str_c(e->d_name), &h.ip) || !io_read_file(a, arena_printf(a, "%s/%s", dir, e->d_name).p, 4096, &text, &gone))
 			continue;
 		h.file = arena_dup(a, str_c(e->d_name));
 		str_split(text, '\n', &h.container, &h.ifname);
@@ -136,7 +136,7 @@ static bool next_free(struct arena *a, const struct ipam *m, size_t set, const s
 	struct error none = { 0 };
 	size_t at = 0;
 	struct ip ip = s->v[0].first;
-	if (io_read_file(a, file, 256, &text, &none) && ip_parse(str_trim(text), &last))
+	if (io_read_file(a, file, 256, &text, &none) && ip_read(str_trim(text), &last))
 		for (size_t k = 0; k < s->n; k++)
 			if (range_has(&s->v[k], &last)) {
 				at = k;
@@ -153,7 +153,7 @@ static bool next_free(struct arena *a, const struct ipam *m, size_t set, const s
 		const struct ipam_range *r = &s->v[at];
 		if (!ip_eq(&ip, &r->gateway) && !in_use(used, &ip)) {
 			*out = (struct ipam_address){ { ip, r->subnet.len }, r->gateway };
-			return io_write_file(file, ip_text(a, &ip), 0600, err);
+			return io_write_file(file, ip_write(a, &ip), 0600, err);
 		}
 		if (ip_eq(&ip, &r->last)) {
 			at = (at + 1) % s->n;
@@ -184,7 +184,7 @@ bool ipam_take(struct arena *a, const struct ipam *m, str container, str ifname,
 		if (found)
 			continue;
 		if (!next_free(a, m, i, &used, &got[i], err) ||
-		    !io_write_file(arena_printf(a, STR_FMT "/" STR_FMT, STR_ARG(m->dir), STR_ARG(ip_text(a, &got[i].ip.ip))).p,
+		    !io_write_file(arena_printf(a, STR_FMT "/" STR_FMT, STR_ARG(m->dir), STR_ARG(ip_write(a, &got[i].ip.ip))).p,
 		                   arena_concat(a, container, S("\n"), ifname), 0600, err)) {
 			struct error ignored = { 0 };
 			ipam_release(a, m, container, ifname, &ignored);

@@ -175,13 +175,13 @@ bool nat_ports_add(struct arena *a, const struct nat *n, str container, str ifna
 	_cleanup_buf_ struct buf lines = { 0 }, script = { 0 };
 	for (size_t k = 0; k < nips; k++) {
 		const char *ip = ips[k].ip.family == AF_INET ? "ip" : "ip6";
-		str addr = ip_text(a, &ips[k].ip);
+		str addr = ip_write(a, &ips[k].ip);
 		for (size_t i = 0; i < nports; i++) {
 			const struct port_mapping *p = &ports[i];
 			if (p->host_ip.family && p->host_ip.family != ips[k].ip.family)
 				continue;
 			if (p->host_ip.family)
-				buf_printf(&lines, "hostport_addr_%s " STR_FMT " . " STR_FMT " . %d : " STR_FMT " . %d\n", ip, STR_ARG(ip_text(a, &p->host_ip)),
+				buf_printf(&lines, "hostport_addr_%s " STR_FMT " . " STR_FMT " . %d : " STR_FMT " . %d\n", ip, STR_ARG(ip_write(a, &p->host_ip)),
 				           STR_ARG(p->protocol), p->host_port, STR_ARG(addr), p->container_port);
 			else
 				buf_printf(&lines, "hostport_%s " STR_FMT " . %d : " STR_FMT " . %d\n", ip, STR_ARG(p->protocol), p->host_port, STR_ARG(addr), p->container_port);

@@ -116,7 +116,7 @@ static bool remove_tree(struct arena *a, const char *path)
 	return rmdir(path) == 0 || errno == ENOENT;
 }
 
-void cgroup_remove(const char *path)
+void cgroup_view_remove(const char *path)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	for (int64_t until = clock_mono(NULL) + REMOVE_MS * NS_PER_MS; !remove_tree(a, path) && clock_mono(NULL) < until;)

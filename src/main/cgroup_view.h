@@ -16,7 +16,7 @@ bool cgroup_paths(struct arena *a, const char *name, struct path_list *paths, st
 // Makes those cgroups and moves the caller into them.
 bool cgroup_enter_new(const char *name, struct error *err);
 // Removes cgroups with everything below them (all processes gone). Tries for up to two seconds: the kernel lets go late.
-void cgroup_remove(const char *path);
+void cgroup_view_remove(const char *path);
 // In a mount namespace of its own (and a cgroup namespace, if the view shall begin at the caller's cgroup): mounts the plain view.
 bool cgroup_mount_view(struct error *err);
 

@@ -396,7 +396,7 @@ static bool remove_sandbox(struct sandbox *s, struct error *err)
 			return error_set(err, "process %d does not end", (int)s->pid[i]);
 	}
 	for (size_t i = 0; i < s->cgroups.n; i++)
-		cgroup_remove(s->cgroups.v[i]);
+		cgroup_view_remove(s->cgroups.v[i]);
 	// Detached overlay mounts go a moment after their namespace: until then their directories may be busy.
 	for (int64_t until = clock_mono(NULL) + GONE_MS * NS_PER_MS; !io_remove_tree(s->dir, err);) {
 		if (clock_mono(NULL) > until)

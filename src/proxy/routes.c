@@ -49,7 +49,7 @@ static bool hold_service_range(struct routes *r, struct netlink *nl, str node_ip
 	if (!ip_net_parse(str_c(r->o.service_cidr), &route.dst))
 		return error_set(err, "service range %s", r->o.service_cidr);
 	route.index = link.index;
-	ip_parse(node_ip, &route.src); // else the kernel might choose an address that pods cannot answer to
+	ip_read(node_ip, &route.src); // else the kernel might choose an address that pods cannot answer to
 	if (!route_set(nl, &route, err))
 		return error_wrap(err, "route to the service range");
 	*err = (struct error){ 0 };
@@ -70,7 +70,7 @@ static void want_routes(struct arena *a, const struct core_v1_Node *n, struct wa
 		str cidr = n->spec.podCIDRs.n ? n->spec.podCIDRs.v[i] : n->spec.podCIDR;
 		struct route route = { .metric = ROUTE_METRIC };
 		str via = internal_ip(n, str_find_char(cidr, ':') >= 0);
-		if (via.n && ip_net_parse(cidr, &route.dst) && ip_parse(via, &route.via))
+		if (via.n && ip_net_parse(cidr, &route.dst) && ip_read(via, &route.via))
 			*LIST_ADD(a, out) = route;
 	}
 }
