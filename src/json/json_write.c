@@ -10,6 +10,21 @@
 
 static const char hex[] = "0123456789abcdef";
 
+// Whether one of the eight bytes must be looked at: control characters, quotes, backslashes, what is not ASCII, and
+// with `html` also <, > and & (and the few that share their bits; they are looked at for nothing).
+static bool special8(const char *p, bool html)
+{
+	uint64_t w, ones = UINT64_C(0x0101010101010101), high = ones << 7;
+	memcpy(&w, p, sizeof(w));
+	uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\';
+	uint64_t hits = ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | (w - ones * 0x20) | w;
+	if (html) {
+		uint64_t amp = w ^ ones * '&', angle = (w | ones * 2) ^ ones * '>'; // < and > differ in one bit
+		hits |= ((amp - ones) & ~amp) | ((angle - ones) & ~angle);
+	}
+	return hits & high;
+}
+
 static bool plain(unsigned char c, bool escape_html)
 {
 	if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
@@ -26,9 +41,14 @@ static size_t utf8_len(const char *p, size_t left)
 
 void json_write_string(struct buf *to, str s, bool escape_html)
 {
+	buf_reserve(to, s.n + 2);
 	buf_add_char(to, '"');
 	size_t from = 0, i = 0;
 	while (i < s.n) {
+		if (s.n - i >= 8 && !special8(s.p + i, escape_html)) {
+			i += 8;
+			continue;
+		}
 		unsigned char c = (unsigned char)s.p[i];
 		if (plain(c, escape_html)) {
 			i++;

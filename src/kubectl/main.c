@@ -49,10 +49,12 @@ static const struct flag rollout_flags[] = {
 	OUTPUT, MANAGED, FLAGS_FILES, FLAG_TEXT("selector", 'l', ""), { .name = "watch", .letter = 'w', .value = "true", .bare = "true" },
 	FLAG_TEXT("revision", 0, "0"), FLAG_TEXT("to-revision", 0, "0"), FLAG_TEXT("timeout", 0, "0s"), DRY_RUN, FIELD_MANAGER("kubectl-rollout"),
 };
-static const struct flag change_flags[] = {
-	OUTPUT, MANAGED, FLAGS_FILES, FLAGS_SELECT, FLAG_BOOL("all", 0), FLAG_BOOL("overwrite", 0), FLAG_BOOL("list", 0), FLAG_TEXT("resource-version", 0, ""),
-	DRY_RUN, FIELD_MANAGER(""),
-};
+#define CHANGE_FLAGS(manager) \
+	OUTPUT, MANAGED, FLAGS_FILES, FLAGS_SELECT, FLAG_BOOL("all", 0), FLAG_BOOL("overwrite", 0), FLAG_BOOL("list", 0), \
+	FLAG_TEXT("resource-version", 0, ""), DRY_RUN, FIELD_MANAGER(manager)
+static const struct flag label_flags[] = { CHANGE_FLAGS("kubectl-label") };
+static const struct flag annotate_flags[] = { CHANGE_FLAGS("kubectl-annotate") };
+static const struct flag set_flags[] = { CHANGE_FLAGS("kubectl-set") };
 static const struct flag patch_flags[] = {
 	OUTPUT, MANAGED, FLAGS_FILES, FLAG_TEXT("patch", 'p', ""), FLAG_TEXT("patch-file", 0, ""), FLAG_TEXT("type", 0, "strategic"),
 	FLAG_TEXT("subresource", 0, ""), DRY_RUN, FIELD_MANAGER("kubectl-patch"),
@@ -83,7 +85,7 @@ static const struct command rollout_commands[] = {
 	{ .name = "resume", .usage = "RESOURCE", .about = "Resume a paused resource", .run = run_rollout_resume, COMMAND_FLAGS(rollout_flags) },
 };
 static const struct command set_commands[] = {
-	{ .name = "image", .usage = "(-f FILENAME | TYPE NAME) CONTAINER=IMAGE ...", .about = "Update the image of a pod template", .run = run_set_image, COMMAND_FLAGS(change_flags) },
+	{ .name = "image", .usage = "(-f FILENAME | TYPE NAME) CONTAINER=IMAGE ...", .about = "Update the image of a pod template", .run = run_set_image, COMMAND_FLAGS(set_flags) },
 };
 static const struct command config_commands[] = {
 	{ .name = "view", .usage = "", .about = "Display merged kubeconfig settings", .run = run_config_view, COMMAND_FLAGS(config_flags), .offline = true },
@@ -102,8 +104,8 @@ static const struct command commands[] = {
 	{ .name = "scale", .usage = "--replicas=COUNT (-f FILENAME | TYPE NAME)", .about = "Set a new size for a deployment, replica set, or replication controller", .run = run_scale, COMMAND_FLAGS(scale_flags) },
 	{ .name = "rollout", .usage = "SUBCOMMAND", .about = "Manage the rollout of a resource", SUB(rollout_commands) },
 	{ .name = "set", .usage = "SUBCOMMAND", .about = "Set specific features on objects", SUB(set_commands) },
-	{ .name = "label", .usage = "(-f FILENAME | TYPE NAME) KEY_1=VAL_1 ... KEY_N=VAL_N", .about = "Update the labels on a resource", .run = run_label, COMMAND_FLAGS(change_flags) },
-	{ .name = "annotate", .usage = "(-f FILENAME | TYPE NAME) KEY_1=VAL_1 ... KEY_N=VAL_N", .about = "Update the annotations on a resource", .run = run_annotate, COMMAND_FLAGS(change_flags) },
+	{ .name = "label", .usage = "(-f FILENAME | TYPE NAME) KEY_1=VAL_1 ... KEY_N=VAL_N", .about = "Update the labels on a resource", .run = run_label, COMMAND_FLAGS(label_flags) },
+	{ .name = "annotate", .usage = "(-f FILENAME | TYPE NAME) KEY_1=VAL_1 ... KEY_N=VAL_N", .about = "Update the annotations on a resource", .run = run_annotate, COMMAND_FLAGS(annotate_flags) },
 	{ .name = "patch", .usage = "(-f FILENAME | TYPE NAME) [-p PATCH|--patch-file FILE]", .about = "Update fields of a resource", .run = run_patch, COMMAND_FLAGS(patch_flags) },
 	{ .name = "wait", .usage = "([-f FILENAME] | resource.group/resource.name | resource.group [(-l label | --all)]) --for=...", .about = "Wait for a specific condition on one or many resources", .run = run_wait, COMMAND_FLAGS(wait_flags) },
 	{ .name = "api-resources", .usage = "", .about = "Print the supported API resources on the server", .run = run_api_resources, COMMAND_FLAGS(resources_flags) },
