@@ -8,7 +8,7 @@
 #include "base/io.h"
 #include "base/map.h"
 #include "json/json.h"
-#include "runtime/archive.h"
+#include "runtime/tar.h"
 #include "runtime/digest.h"
 #include "runtime/ref.h"
 

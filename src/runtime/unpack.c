@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/proc.h"
-#include "runtime/archive.h"
+#include "runtime/tar.h"
 #include "runtime/overlay.h"
 
 struct dir_time {

@@ -1,4 +1,4 @@
-#include "runtime/archive.h"
+#include "runtime/tar.h"
 
 #include <dlfcn.h>
 #include <errno.h>

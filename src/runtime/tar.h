@@ -1,7 +1,7 @@
 // libarchive, loaded when the first archive is read and only in processes that read archives: it brings libxml2 and ICU
 // with it, which a server that waits for calls has no use for.
-#ifndef CORACLE_RUNTIME_ARCHIVE_H
-#define CORACLE_RUNTIME_ARCHIVE_H
+#ifndef CORACLE_RUNTIME_TAR_H
+#define CORACLE_RUNTIME_TAR_H
 
 #include <archive.h>
 #include <archive_entry.h>
