@@ -18,7 +18,7 @@ void test_pki_remove(struct test_pki *p);
 int test_listen(int *port);
 // Connects and returns the descriptor.
 int test_dial(int port);
-// Sends all; receives until the peer closes or `until` has been seen or 5 s have passed.
+// Sends all; receives until the peer closes or `until` has been seen or 20 s have passed.
 void test_send(int fd, str s);
 str test_recv(struct arena *a, int fd, const char *until);
 str test_recv_until(struct arena *a, int fd, str until);
