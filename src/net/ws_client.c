@@ -70,7 +70,7 @@ static void on_frame(wslay_event_context_ptr ws, const struct wslay_event_on_fra
 {
 	struct ws_client *w = user;
 	if (f->opcode == WSLAY_CONTINUATION_FRAME && ++w->fragments > WS_MAX_FRAGMENTS)
-		wslay_event_set_error(ws, WSLAY_ERR_CALLBACK_FAILURE);
+		wslay_event_shutdown_read(ws);
 	else if (f->opcode == WSLAY_TEXT_FRAME || f->opcode == WSLAY_BINARY_FRAME)
 		w->fragments = 0;
 }

@@ -60,7 +60,7 @@ static void on_frame(wslay_event_context_ptr ws, const struct wslay_event_on_fra
 {
 	struct ws_server *w = user;
 	if (f->opcode == WSLAY_CONTINUATION_FRAME && ++w->fragments > WS_MAX_FRAGMENTS)
-		wslay_event_set_error(ws, WSLAY_ERR_CALLBACK_FAILURE); // tiny pieces cost us many times their size
+		wslay_event_shutdown_read(ws); // tiny pieces cost us many times their size
 	else if (f->opcode == WSLAY_TEXT_FRAME || f->opcode == WSLAY_BINARY_FRAME)
 		w->fragments = 0;
 }
