@@ -38,6 +38,7 @@ struct config;
 struct loop_state;
 struct alloc;
 struct metrics;
+struct kubelets;
 
 struct apiserver {
 	const struct config *config;
@@ -57,6 +58,7 @@ struct apiserver {
 	size_t nloops;
 	struct alloc *alloc;          // cluster addresses and node ports (alloc.c)
 	struct metrics *metrics;
+	struct kubelets *kubelets;    // how kubelets are reached (kubelet.c)
 	_Atomic bool ready, stopping;
 	int64_t started_ns;
 	struct map discovery;         // path -> str *: documents that are made once
@@ -212,10 +214,18 @@ struct update {
 	bool allow_create;
 	str require_uid;
 	void (*reply)(struct call *c, int code, struct kind *k, void *obj); // NULL: reply_object
+	void *ctx;                    // transform's and reply's: call_update(c)->ctx
+	bool internal;                // the server's own change: no admission, no preparation, no validation of the kind
 	int attempts;
-	bool created;
 };
 void update_object(struct call *c, struct kind *k, const struct update *u);
+void *update_ctx(struct call *c);
+// Deletes one object; `done` is told what came of it (s->code 0: it is gone or marked) instead of an answer being sent.
+void delete_object(struct call *c, struct kind *k, str ns, str name, const struct meta_v1_DeleteOptions *o,
+                   void (*done)(struct call *c, const struct api_status *s));
+// log, exec, attach, portforward of a pod, proxied to its kubelet (kubelet.c).
+void do_pod_log(struct call *c);
+void do_pod_stream(struct call *c);
 
 // --- managed.c ---
 // Keeps metadata.managedFields: what manager set with this write (operation Update).

@@ -1,5 +1,5 @@
 // The objects that every cluster has: made when the server starts and they are not there; RBAC roles are brought up to date.
-#include "apiserver/apiserver.h"
+#include "apiserver/alloc.h"
 
 #include "base/log.h"
 #include "json/json.h"
@@ -54,6 +54,128 @@ static bool put_all(struct apiserver *s, const char *name, const char *group, st
 	return true;
 }
 
+// --- The service `kubernetes`: this server, by the first address of the range ---------------------------------------------------
+
+// Writes the object unless what is there says the same (uid, times and what others added to the metadata apart).
+static bool put_same(struct apiserver *s, struct arena *a, struct kind *k, void *obj, bool (*same)(const void *x, const void *y), struct error *err)
+{
+	struct meta_v1_ObjectMeta *m = meta_of(k, obj);
+	struct cache_entry *e = cache_get(k->cache, m->namespace, m->name);
+	if (!e)
+		return put_new(s, a, k, obj, err);
+	void *old = entry_decode(a, k, e, err);
+	int64_t revision = e->revision;
+	if (old && !same(old, obj)) {
+		*m = *meta_of(k, old);
+		struct buf b = { 0 };
+		if (k->strategy->defaults)
+			k->strategy->defaults(a, obj);
+		encode_stored(&b, k, obj);
+		struct store_op op = { .kind = STORE_PUT, .key = storage_key(a, k, m->namespace, m->name), .value = buf_str(&b), .if_mod_revision = revision };
+		struct store_result r = store_commit_wait(s->store, &op, 1);
+		buf_free(&b);
+		if (r.err.code) {
+			*err = r.err;
+			cache_entry_unref(e);
+			return false;
+		}
+	}
+	arena_on_free(a, (void (*)(void *))(void *)cache_entry_unref, e);
+	return old != NULL;
+}
+
+static bool same_endpoints(const void *x, const void *y)
+{
+	const struct core_v1_Endpoints *p = x, *q = y;
+	return p->subsets.n == 1 && p->subsets.v[0].addresses.n == 1 && p->subsets.v[0].ports.n == 1 &&
+	       str_eq(p->subsets.v[0].addresses.v[0].ip, q->subsets.v[0].addresses.v[0].ip) && p->subsets.v[0].ports.v[0].port == q->subsets.v[0].ports.v[0].port;
+}
+
+static bool same_slice(const void *x, const void *y)
+{
+	const struct discovery_v1_EndpointSlice *p = x, *q = y;
+	return p->endpoints.n == 1 && p->endpoints.v[0].addresses.n == 1 && p->ports.n == 1 && str_eq(p->addressType, q->addressType) &&
+	       str_eq(p->endpoints.v[0].addresses.v[0], q->endpoints.v[0].addresses.v[0]) && p->ports.v[0].port && *p->ports.v[0].port == *q->ports.v[0].port;
+}
+
+static bool same_cidr(const void *x, const void *y)
+{
+	(void)x, (void)y;
+	return true; // what was set first stays, as upstream keeps it
+}
+
+static bool own_service(struct apiserver *s, struct error *err)
+{
+	_cleanup_arena_ struct arena *a = arena_new(0);
+	const struct config *c = s->config;
+	struct kind *services = kind_stored(s, S(""), S("services")), *endpoints = kind_stored(s, S(""), S("endpoints")),
+	            *slices = kind_stored(s, S("discovery.k8s.io"), S("endpointslices")), *cidrs = kind_stored(s, S("networking.k8s.io"), S("servicecidrs")),
+	            *addresses = kind_stored(s, S("networking.k8s.io"), S("ipaddresses"));
+	struct networking_v1_ServiceCIDR *range = ARENA_NEW(a, struct networking_v1_ServiceCIDR);
+	range->metadata.name = S("kubernetes");
+	*LIST_ADD(a, &range->spec.cidrs) = str_c(c->service_cidr);
+	struct meta_v1_Condition *ready = LIST_ADD(a, &range->status.conditions);
+	*ready = (struct meta_v1_Condition){ .type = S("Ready"), .status = S("True"), .message = S("Kubernetes Service CIDR is ready"), .lastTransitionTime = api_time_now(clock_wall(s->clock)) };
+	*LIST_ADD(a, &range->metadata.finalizers) = S("networking.k8s.io/service-cidr-finalizer");
+	if (!put_same(s, a, cidrs, range, same_cidr, err))
+		return false;
+	str ip = alloc_first(s, a);
+	bool v6 = str_find_char(ip, ':') >= 0;
+	struct core_v1_Service *svc = ARENA_NEW(a, struct core_v1_Service);
+	svc->metadata.name = S("kubernetes");
+	svc->metadata.namespace = S("default");
+	str_map_set(a, &svc->metadata.labels, S("component"), S("apiserver"));
+	str_map_set(a, &svc->metadata.labels, S("provider"), S("kubernetes"));
+	svc->spec.clusterIP = ip;
+	*LIST_ADD(a, &svc->spec.clusterIPs) = ip;
+	svc->spec.type = S("ClusterIP");
+	*LIST_ADD(a, &svc->spec.ipFamilies) = v6 ? S("IPv6") : S("IPv4");
+	svc->spec.ipFamilyPolicy = ARENA_NEW(a, str);
+	*svc->spec.ipFamilyPolicy = S("SingleStack");
+	struct core_v1_ServicePort *sp = LIST_ADD(a, &svc->spec.ports);
+	*sp = (struct core_v1_ServicePort){ .name = S("https"), .protocol = S("TCP"), .port = 443, .targetPort = { .i = c->port } };
+	struct cache_entry *there = cache_get(services->cache, S("default"), S("kubernetes"));
+	if (there)
+		cache_entry_unref(there);
+	else if (!put_new(s, a, services, svc, err))
+		return false;
+	struct networking_v1_IPAddress *address = ARENA_NEW(a, struct networking_v1_IPAddress);
+	address->metadata.name = ip;
+	str_map_set(a, &address->metadata.labels, S("ipaddress.kubernetes.io/ip-family"), v6 ? S("IPv6") : S("IPv4"));
+	str_map_set(a, &address->metadata.labels, S("ipaddress.kubernetes.io/managed-by"), S("ipallocator.k8s.io"));
+	address->spec.parentRef = ARENA_NEW(a, struct networking_v1_ParentReference);
+	*address->spec.parentRef = (struct networking_v1_ParentReference){ .resource = S("services"), .namespace = S("default"), .name = S("kubernetes") };
+	if (!put_new(s, a, addresses, address, err))
+		return false;
+	if (!c->advertise_address)
+		return true;
+	str own = str_c(c->advertise_address);
+	struct core_v1_Endpoints *ep = ARENA_NEW(a, struct core_v1_Endpoints);
+	ep->metadata.name = S("kubernetes");
+	ep->metadata.namespace = S("default");
+	str_map_set(a, &ep->metadata.labels, S("endpointslice.kubernetes.io/skip-mirror"), S("true"));
+	struct core_v1_EndpointSubset *subset = LIST_ADD(a, &ep->subsets);
+	LIST_ADD(a, &subset->addresses)->ip = own;
+	*LIST_ADD(a, &subset->ports) = (struct core_v1_EndpointPort){ .name = S("https"), .port = c->port, .protocol = S("TCP") };
+	struct discovery_v1_EndpointSlice *slice = ARENA_NEW(a, struct discovery_v1_EndpointSlice);
+	slice->metadata.name = S("kubernetes");
+	slice->metadata.namespace = S("default");
+	str_map_set(a, &slice->metadata.labels, S("kubernetes.io/service-name"), S("kubernetes"));
+	slice->addressType = str_find_char(own, ':') >= 0 ? S("IPv6") : S("IPv4");
+	struct discovery_v1_Endpoint *one = LIST_ADD(a, &slice->endpoints);
+	*LIST_ADD(a, &one->addresses) = own;
+	one->conditions.ready = ARENA_NEW(a, bool);
+	*one->conditions.ready = true;
+	struct discovery_v1_EndpointPort *port = LIST_ADD(a, &slice->ports);
+	port->name = ARENA_NEW(a, str);
+	*port->name = S("https");
+	port->protocol = ARENA_NEW(a, str);
+	*port->protocol = S("TCP");
+	port->port = ARENA_NEW(a, int32_t);
+	*port->port = c->port;
+	return put_same(s, a, endpoints, ep, same_endpoints, err) && put_same(s, a, slices, slice, same_slice, err);
+}
+
 bool bootstrap(struct apiserver *s, struct error *err)
 {
 	static const struct { const char *name, *group; } all[] = {
@@ -65,5 +187,5 @@ bool bootstrap(struct apiserver *s, struct error *err)
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (!put_all(s, all[i].name, all[i].group, err))
 			return false;
-	return true;
+	return own_service(s, err) || error_wrap(err, "bootstrap");
 }

@@ -1,11 +1,11 @@
 // POST: an object comes into being. Rule: apiserver pkg/registry/rest/create.go and generic/registry/store.go.
-#include "apiserver/apiserver.h"
+#include "apiserver/alloc.h"
 
 #include "object/meta.h"
 
 enum { NAME_ATTEMPTS = 8 };
 
-struct creation { struct commit commit; struct buf json; bool generated; str prefix; struct kind *k; };
+struct creation { struct commit commit; struct buf json; bool generated; str prefix; struct kind *k; struct alloc_change alloc; };
 
 static void creation_free(void *ctx) { buf_free(&((struct creation *)ctx)->json); }
 
@@ -38,8 +38,17 @@ static void name_taken(struct call *c)
 		return;
 	}
 	struct api_status s;
+	alloc_done(c, &x->alloc, false);
 	status_already_exists(c->r.arena, &s, k->stored->group, k->resource, meta->name);
 	reply_status(c, &s);
+}
+
+static void created(struct commit *m, const struct store_result *r)
+{
+	struct creation *x = m->call->data;
+	(void)r;
+	x->alloc = (struct alloc_change){ 0 };
+	commit_finish(m);
 }
 
 static void commit_creation(struct creation *x)
@@ -53,6 +62,8 @@ static void commit_creation(struct creation *x)
 	if (str_eq(k->key_prefix, S("core/events")))
 		m->ops[0].ttl_s = m->call->s->config->event_ttl_s;
 	m->nops = 1;
+	if (alloc_concerns(k))
+		m->nops += alloc_ops(m->call, m->obj, &x->alloc, m->ops + 1, ARRAY_LEN(m->ops) - 1);
 	commit_start(m);
 }
 
@@ -99,6 +110,8 @@ static bool prepare(struct call *c, struct kind *k, void *obj, str ns, struct cr
 		clear_field(k->status, k->storage_message, obj);
 	if (st->prepare_create)
 		st->prepare_create(r, obj);
+	if (alloc_concerns(k) && !alloc_service(c, obj, NULL, &x->alloc, s))
+		return false;
 	managed_update(r, k, obj, NULL, S(""));
 	struct field_errors e = { .arena = a };
 	object_meta_validate(r, k, &e, obj, NULL);
@@ -121,9 +134,10 @@ void create_object(struct call *c, struct kind *k, void *obj, str ns)
 	struct creation *x = ARENA_NEW(c->r.arena, struct creation);
 	arena_on_free(c->r.arena, creation_free, x);
 	x->k = k;
-	x->commit = (struct commit){ .call = c, .kind = k, .obj = obj, .code = 201, .again = name_taken };
+	x->commit = (struct commit){ .call = c, .kind = k, .obj = obj, .code = 201, .again = name_taken, .done = created };
 	c->data = x;
 	if (!prepare(c, k, obj, ns, x, &s)) {
+		alloc_done(c, &x->alloc, false);
 		if (x->commit.undo && k->strategy->undo)
 			k->strategy->undo(&c->r, obj, NULL);
 		reply_status(c, &s);
@@ -132,6 +146,7 @@ void create_object(struct call *c, struct kind *k, void *obj, str ns)
 	if (c->r.dry_run) {
 		struct meta_v1_ObjectMeta *meta = meta_of(k, obj);
 		struct cache_entry *e = cache_get(k->cache, meta->namespace, meta->name);
+		alloc_done(c, &x->alloc, false);
 		if (k->strategy->undo)
 			k->strategy->undo(&c->r, obj, NULL);
 		if (e) {

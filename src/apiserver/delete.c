@@ -1,6 +1,6 @@
 // DELETE of one object and of a collection: preconditions, graceful deletion, finalizers and propagation policies. An object that must
 // wait gets its deletionTimestamp and stays; one that need not goes. Rule: apiserver generic/registry/store.go and rest/delete.go.
-#include "apiserver/apiserver.h"
+#include "apiserver/alloc.h"
 
 #include "object/meta.h"
 #include "object/names.h"
@@ -19,6 +19,7 @@ struct deletion {
 	struct buf json;
 	struct store_result result;
 	int attempts;
+	struct alloc_change alloc;
 	void (*done)(struct deletion *d);
 	void *ctx;
 };
@@ -217,6 +218,8 @@ static void deleted(void *ctx)
 {
 	struct deletion *d = ctx;
 	struct call *c = d->c;
+	if (alloc_concerns(d->k) && d->gone)
+		alloc_done(c, &d->alloc, d->result.ok);
 	if (d->result.err.code) {
 		status_from_error(c->r.arena, &d->status, &d->result.err);
 	} else if (!d->result.ok) {
@@ -269,6 +272,8 @@ static void try_delete(struct deletion *d)
 		return;
 	}
 	buf_clear(&d->json);
+	struct store_op ops[4];
+	size_t nops = 1;
 	struct store_op op = { .kind = d->gone ? STORE_DELETE : STORE_PUT, .key = storage_key(a, k, d->ns, d->name), .if_mod_revision = d->entry->revision };
 	if (!d->gone) {
 		encode_stored(&d->json, k, d->obj);
@@ -285,8 +290,13 @@ static void try_delete(struct deletion *d)
 		d->done(d);
 		return;
 	}
+	ops[0] = op;
+	if (d->gone && alloc_concerns(k)) {
+		alloc_release(c, d->obj, &d->alloc);
+		nops += alloc_ops(c, d->obj, &d->alloc, ops + 1, ARRAY_LEN(ops) - 1);
+	}
 	call_hold(c);
-	store_commit(c->s->store, &op, 1, store_done, d);
+	store_commit(c->s->store, ops, nops, store_done, d);
 }
 
 static struct deletion *deletion_new(struct call *c, struct kind *k, str ns, str name, const struct meta_v1_DeleteOptions *o)
@@ -357,6 +367,21 @@ void do_delete(struct call *c)
 	}
 	struct deletion *d = deletion_new(c, c->kind, c->r.info.ns, c->r.info.name, o);
 	d->done = answer_one;
+	try_delete(d);
+}
+
+static void told(struct deletion *d)
+{
+	void (*done)(struct call *, const struct api_status *) = (void (*)(struct call *, const struct api_status *))d->ctx;
+	done(d->c, &d->status);
+}
+
+void delete_object(struct call *c, struct kind *k, str ns, str name, const struct meta_v1_DeleteOptions *o,
+                   void (*done)(struct call *c, const struct api_status *s))
+{
+	struct deletion *d = deletion_new(c, k, ns, name, o);
+	d->done = told;
+	d->ctx = (void *)done;
 	try_delete(d);
 }
 

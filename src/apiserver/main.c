@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "apiserver/alloc.h"
 #include "apiserver/apiserver.h"
+#include "apiserver/kubelet.h"
 #include "apiserver/metrics.h"
 #include "base/heap.h"
 #include "base/log.h"
@@ -211,6 +213,9 @@ static bool serve_api(const struct config *config, struct error *err)
 	s->policy = policy_new(&config->policy, err);
 	if (!s->policy)
 		goto out;
+	s->kubelets = kubelets_new(config, err);
+	if (!s->kubelets)
+		goto out;
 	cache_on_change(s->cache, watch_changed, s);
 	if (!cache_start(s->cache, s->store, err) || !alloc_load(s, err) || !bootstrap(s, err) || !open_doors(s, tls, err) || !watch_start(s, err) || !discovery_load(s, err))
 		goto out;
@@ -235,6 +240,8 @@ out:
 		cache_drop(s);
 	store_close(s->store);
 	policy_free(s->policy);
+	alloc_free(s->alloc);
+	kubelets_free(s->kubelets);
 	metrics_free(s->metrics);
 	documents_free(s->documents);
 	map_free(&s->by_path);

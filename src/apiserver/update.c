@@ -1,14 +1,14 @@
 // PUT and everything else that changes an object: the new state is made from the current one, checked against it, and committed on
 // condition that the current one still is. When another write came between, it begins again; a resourceVersion in the new
 // state that is not the current one is the client's conflict. Rule: apiserver pkg/registry/rest/update.go.
-#include "apiserver/apiserver.h"
+#include "apiserver/alloc.h"
 
 #include "object/meta.h"
 #include "object/names.h"
 
 enum { ATTEMPTS = 20 };
 
-struct change { struct commit commit; struct update u; struct kind *k; struct buf json; struct cache_entry *entry; };
+struct change { struct commit commit; struct update u; struct kind *k; struct buf json; struct cache_entry *entry; struct alloc_change alloc; };
 
 static void change_free(void *ctx)
 {
@@ -78,6 +78,7 @@ static void attempt(struct change *x);
 static void again(struct call *c)
 {
 	struct change *x = c->data;
+	alloc_done(c, &x->alloc, false);
 	if (++x->u.attempts < ATTEMPTS) {
 		attempt(x);
 		return;
@@ -91,6 +92,7 @@ static void answer(struct commit *m, const struct store_result *r)
 {
 	struct call *c = m->call;
 	struct change *x = c->data;
+	alloc_done(c, &x->alloc, !c->r.dry_run);
 	if (m->kind->strategy->after_delete && m->nops && m->ops[0].kind == STORE_DELETE)
 		m->kind->strategy->after_delete(&c->r, m->obj);
 	if (!x->u.reply || c->over) {
@@ -139,17 +141,26 @@ static bool check_update(struct change *x, void *obj, void *old, struct api_stat
 	}
 	if (version && !str_eq(m->resourceVersion, current))
 		return status_conflict(a, s, k->stored->group, k->resource, x->u.name, S("the object has been modified; please apply your changes to the latest version and try again"));
+	if (x->u.internal) {
+		m->resourceVersion = current;
+		managed_update(r, k, obj, old, r->info.subresource);
+		return true;
+	}
 	struct admission ad = { r, ADMIT_UPDATE, k->stored->desc, k->storage_message, obj, old };
 	if (!admission_mutate(&ad, s))
 		return false;
 	if (st->begin_update && !st->begin_update(r, obj, old, s))
 		return false;
 	x->commit.undo = true;
+	if (alloc_concerns(k) && x->u.target == UPDATE_SPEC)
+		alloc_keep(obj, old);
 	m->generation = o->generation;
 	m->selfLink = S("");
 	prepare_general(k, x->u.target, obj, old);
 	if (st->prepare_update)
 		st->prepare_update(r, x->u.target, obj, old);
+	if (alloc_concerns(k) && x->u.target == UPDATE_SPEC && !alloc_service(c, obj, old, &x->alloc, s))
+		return false;
 	if (st->generation && x->u.target == UPDATE_SPEC && k->spec && !equal_field(k->spec, obj, old) && m->generation == o->generation)
 		m->generation = o->generation + 1;
 	if (!m->uid.n)
@@ -181,6 +192,7 @@ static bool check_update(struct change *x, void *obj, void *old, struct api_stat
 static void refuse(struct change *x, const struct api_status *s)
 {
 	struct call *c = x->commit.call;
+	alloc_done(c, &x->alloc, false);
 	if (x->commit.undo && x->k->strategy->undo && x->commit.obj)
 		x->k->strategy->undo(&c->r, x->commit.obj, x->commit.old);
 	x->commit.undo = false;
@@ -263,6 +275,11 @@ static void attempt(struct change *x)
 	if (str_eq(k->key_prefix, S("core/events")))
 		x->commit.ops[0].ttl_s = c->s->config->event_ttl_s;
 	x->commit.nops = 1;
+	if (alloc_concerns(k)) {
+		if (gone)
+			alloc_release(c, old, &x->alloc);
+		x->commit.nops += alloc_ops(c, obj, &x->alloc, x->commit.ops + 1, ARRAY_LEN(x->commit.ops) - 1);
+	}
 	if (c->r.dry_run || (same && !gone)) {
 		if (x->commit.undo && k->strategy->undo && c->r.dry_run)
 			k->strategy->undo(&c->r, obj, old);
@@ -283,6 +300,8 @@ void update_object(struct call *c, struct kind *k, const struct update *u)
 	c->data = x;
 	attempt(x);
 }
+
+void *update_ctx(struct call *c) { return ((struct change *)c->data)->u.ctx; }
 
 // --- PUT ------------------------------------------------------------------------------------------------------------------
 
