@@ -365,7 +365,7 @@ static bool read_value(struct reader *r, const struct field_desc *f, char *to, c
 	case FT_STRING:
 		return c == '"' ? read_string(r, (str *)to) : wrong_type(r, f, false, at);
 	case FT_DOUBLE:
-		return read_double(r, f, (double *)to, at);
+		return read_double(r, f, (double *)(void *)to, at);
 	case FT_BYTES:
 		return read_bytes(r, f, (str *)to, at);
 	case FT_MESSAGE:

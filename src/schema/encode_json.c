@@ -129,7 +129,7 @@ static void write_value(struct buf *to, const struct field_desc *f, const char *
 		buf_printf(to, "%llu", (unsigned long long)*(const uint64_t *)x);
 		break;
 	case FT_DOUBLE:
-		json_write_double(to, *(const double *)x);
+		json_write_double(to, *(const double *)(const void *)x);
 		break;
 	case FT_STRING:
 		json_write_string(to, *(const str *)x, true);
@@ -225,7 +225,7 @@ static bool is_empty(const struct field_desc *f, const char *x)
 	case FT_UINT64:
 		return *(const int64_t *)x == 0;
 	case FT_DOUBLE:
-		return *(const double *)x == 0;
+		return *(const double *)(const void *)x == 0;
 	case FT_STRING:
 	case FT_BYTES:
 		return ((const str *)x)->n == 0;

@@ -69,9 +69,26 @@ bool scan_string(const char **at, const char *end)
 // Go's limit on nesting.
 #define MAX_NESTING 10000
 
-bool scan_value(const char **at, const char *end)
+// A value that is neither object nor array.
+static bool scan_scalar(const char **at, const char *end)
 {
-	unsigned char object[MAX_NESTING / 8 + 1]; // a bit per open level: object or array
+	switch (**at) {
+	case '"':
+		return scan_string(at, end);
+	case 't':
+		return scan_word(at, end, "true", 4);
+	case 'f':
+		return scan_word(at, end, "false", 5);
+	case 'n':
+		return scan_word(at, end, "null", 4);
+	default:
+		return scan_number(at, end);
+	}
+}
+
+static bool scan_nested(const char **at, const char *end)
+{
+	unsigned char object[MAX_NESTING / 8 + 1] = { 0 }; // a bit per open level: object or array
 	int depth = 0;
 	const char *p = *at;
 	bool want_value = true, first = false;
@@ -117,12 +134,7 @@ bool scan_value(const char **at, const char *end)
 				want_value = first = true;
 				continue;
 			}
-			bool ok = *p == '"'   ? scan_string(&p, end)
-			          : *p == 't' ? scan_word(&p, end, "true", 4)
-			          : *p == 'f' ? scan_word(&p, end, "false", 5)
-			          : *p == 'n' ? scan_word(&p, end, "null", 4)
-			                      : scan_number(&p, end);
-			if (!ok)
+			if (!scan_scalar(&p, end))
 				return false;
 		}
 		first = want_value = false;
@@ -131,6 +143,15 @@ bool scan_value(const char **at, const char *end)
 			return true;
 		}
 	}
+}
+
+bool scan_value(const char **at, const char *end)
+{
+	while (*at < end && (**at == ' ' || **at == '\n' || **at == '\t' || **at == '\r'))
+		(*at)++;
+	if (*at == end)
+		return false;
+	return **at == '{' || **at == '[' ? scan_nested(at, end) : scan_scalar(at, end);
 }
 
 bool scan_is_json(str text)
