@@ -199,7 +199,7 @@ bool run_create_object(struct kctl *k, struct error *err)
 	struct error why = { 0 };
 	if (create_one(k, &t, &why))
 		return true;
-	if (kc_from_server(&why) && !error_is(&why, "Invalid"))
+	if (kc_from_server(&why))
 		error_set(err, "failed to create %s: %s", k->cmd->name, why.text);
 	else
 		*err = why;

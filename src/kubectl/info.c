@@ -5,17 +5,30 @@
 
 #include "kubectl/cmd.h"
 
-#define API_VERSION "v1.36.0"
+#define API_VERSION "v1.36.2" // as the apiserver says
 
 static struct value *client_version(struct kctl *k)
 {
 	struct utsname u;
 	struct value *v = value_object(k->a);
 	const char *machine = uname(&u) == 0 && strcmp(u.machine, "aarch64") == 0 ? "linux/arm64" : "linux/amd64";
-	const char *const fields[][2] = { { "major", "1" }, { "minor", "36" }, { "gitVersion", API_VERSION "+coracle" CORACLE_VERSION }, { "compiler", "gcc" }, { "platform", machine } };
+	const char *const fields[][2] = { { "major", "1" }, { "minor", "36" }, { "gitVersion", API_VERSION "+coracle." CORACLE_VERSION }, { "compiler", "gcc" }, { "platform", machine } };
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
 		value_set(k->a, v, str_c(fields[i][0]), value_string(k->a, arena_dup(k->a, str_c(fields[i][1]))));
 	return v;
+}
+
+// This one command indents by two.
+static void print_indented(const struct value *v)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	json_write(&b, v, JSON_INDENT4);
+	for (str rest = buf_str(&b), line; str_next(&rest, '\n', &line);) {
+		size_t spaces = 0;
+		while (spaces < line.n && line.p[spaces] == ' ')
+			spaces++;
+		printf("%*s" STR_FMT "\n", (int)spaces / 2, "", STR_ARG(str_from(line, spaces)));
+	}
 }
 
 bool run_version(struct kctl *k, struct error *err)
@@ -31,9 +44,12 @@ bool run_version(struct kctl *k, struct error *err)
 		if (server)
 			value_set(k->a, all, S("serverVersion"), server);
 	}
-	if (format.n) {
+	if (str_eqc(format, "json")) {
+		print_indented(all);
+	} else if (format.n) {
 		if (!kc_print_object(k, stdout, format, all, err))
 			return false;
+		putchar('\n');
 	} else {
 		printf("Client Version: " STR_FMT "\n", STR_ARG(value_get_str(client, S("gitVersion"))));
 		if (server)
