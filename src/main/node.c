@@ -184,6 +184,14 @@ static void add(struct args *to, const char *fmt, ...)
 	va_end(ap);
 }
 
+// This program by its name, so that ps shows it.
+static void add_self(struct args *to)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self));
+	add(to, "%.*s", (int)MAX(n, 0), self);
+}
+
 static void apiserver_args(struct args *l, const struct node_config *c)
 {
 	const char *d = c->data_dir;
@@ -209,13 +217,33 @@ static void apiserver_args(struct args *l, const struct node_config *c)
 		add(l, "--listen-fd=%d", c->listen_fds[i]);
 }
 
+const char *const *node_import_argv(struct arena *a, const struct node_config *c)
+{
+	struct args l = { .a = a };
+	const char *images = P("%s/images", c->data_dir);
+	_cleanup_closedir_ DIR *d = opendir(images);
+	struct stat done, st;
+	bool before = stat(P("%s/runtime/imported", c->data_dir), &done) == 0;
+	add_self(&l);
+	add(&l, "runtime");
+	add(&l, "--root=%s/runtime", c->data_dir);
+	add(&l, "import");
+	size_t fixed = l.list.n;
+	for (struct dirent *e; d && (e = readdir(d));) {
+		const char *path = P("%s/%s", images, e->d_name);
+		if (e->d_name[0] != '.' && stat(path, &st) == 0 && (!before || st.st_ctime >= done.st_mtime))
+			add(&l, "%s", path);
+	}
+	bool any = l.list.n > fixed;
+	*LIST_ADD(a, &l.list) = NULL;
+	return any ? l.list.v : NULL;
+}
+
 const char *const *node_component_argv(struct arena *a, const struct node_config *c, enum component which, uid_t *user)
 {
 	struct args l = { .a = a };
 	const char *d = c->data_dir;
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self)); // by its name, so that ps shows it
-	add(&l, "%.*s", (int)MAX(n, 0), self);
+	add_self(&l);
 	add(&l, "%s", component_names[which]);
 	*user = 0;
 	switch (which) {
@@ -242,7 +270,6 @@ const char *const *node_component_argv(struct arena *a, const struct node_config
 		add(&l, "--root=%s/runtime", d);
 		add(&l, "--state=%s/runtime", c->run_dir);
 		add(&l, "--socket=%s/runtime.sock", c->run_dir);
-		add(&l, "--images-dir=%s/images", d);
 		if (c->insecure_registry)
 			add(&l, "--insecure-registry=%s", c->insecure_registry);
 		break;

@@ -46,6 +46,9 @@ bool node_issue_worker(struct arena *a, const char *pki_dir, const struct node_c
 // The command line of a component, NULL-terminated, and the user it runs as (0: root).
 const char *const *node_component_argv(struct arena *a, const struct node_config *c, enum component which, uid_t *user);
 
+// The command that imports the archives in data_dir/images that are new since the last time; NULL: there are none.
+const char *const *node_import_argv(struct arena *a, const struct node_config *c);
+
 // Runs until SIGTERM or SIGINT, restarting what ends; then stops the components, pods first. `ready_fd` (-1: none) gets a byte
 // when everything has been started once. Returns the exit status.
 int supervise(const struct node_config *c, int ready_fd);

@@ -35,14 +35,15 @@ struct child {
 struct supervisor {
 	const struct node_config *c;
 	struct child children[C_COUNT];
+	pid_t importer;     // brings in image archives; the kubelet waits for it, so that a Ready node has its images
 	bool api_seen;      // the apiserver has accepted a connection once: its clients may start
 	int ready_fd;
 };
 
-static int open_log(struct supervisor *s, enum component which)
+static int open_log(struct supervisor *s, const char *name)
 {
 	char path[PATH_MAX];
-	snprintf(path, sizeof(path), "%s/logs/%s.log", s->c->data_dir, component_names[which]);
+	snprintf(path, sizeof(path), "%s/logs/%s.log", s->c->data_dir, name);
 	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
 }
 
@@ -52,7 +53,7 @@ static void start(struct supervisor *s, struct child *ch)
 	struct error err = { 0 };
 	uid_t user;
 	const char *const *argv = node_component_argv(a, s->c, ch->which, &user);
-	_cleanup_close_ int log = open_log(s, ch->which);
+	_cleanup_close_ int log = open_log(s, component_names[ch->which]);
 	struct proc_opts o = { .argv = argv, .in = -1, .out = log, .err = log, .die_with_parent = true, .uid = user, .gid = user };
 	if (ch->which == C_APISERVER) {
 		o.pass = s->c->listen_fds;
@@ -81,15 +82,42 @@ static void ended(struct child *ch, int status)
 	ch->start_at = now + ch->delay_ms * NS_PER_MS;
 }
 
+static void start_import(struct supervisor *s)
+{
+	_cleanup_arena_ struct arena *a = arena_new(0);
+	struct error err = { 0 };
+	const char *const *argv = s->c->run[C_RUNTIME] ? node_import_argv(a, s->c) : NULL;
+	if (!argv)
+		return;
+	_cleanup_close_ int log = open_log(s, "import");
+	struct proc_opts o = { .argv = argv, .in = -1, .out = log, .err = log, .die_with_parent = true };
+	if (!proc_start(&o, &s->importer, &err))
+		log_error("import images: %s", err.text);
+}
+
+static void import_ended(struct supervisor *s, int status)
+{
+	_cleanup_arena_ struct arena *a = arena_new(0);
+	struct error err = { 0 };
+	s->importer = 0;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		log_error("images could not be imported; see logs/import.log");
+	else if (!io_write_file(arena_printf(a, "%s/runtime/imported", s->c->data_dir).p, S(""), 0644, &err))
+		log_warn("%s", err.text);
+}
+
 // Collects every ended child, also those that are not ours (orphans come to a PID namespace's first process).
 static void reap(struct supervisor *s)
 {
 	int status;
 	pid_t pid;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == s->importer)
+			import_ended(s, status);
 		for (int i = 0; i < C_COUNT; i++)
 			if (s->children[i].pid == pid)
 				ended(&s->children[i], status);
+	}
 }
 
 // Whether the API's port accepts connections. Clients that start earlier would only meet refusals and back off.
@@ -116,8 +144,9 @@ static int64_t start_due(struct supervisor *s)
 		struct child *ch = &s->children[i];
 		if (!ch->wanted || ch->pid)
 			continue;
-		if (!s->api_seen && needs_api(ch->which)) {
-			wait = PORT_POLL_MS;
+		bool wait_api = !s->api_seen && needs_api(ch->which), wait_images = s->importer && ch->which == C_KUBELET;
+		if (wait_api || wait_images) {
+			wait = wait_api ? PORT_POLL_MS : wait; // the importer's end is told by a signal
 			all = false;
 			continue;
 		}
@@ -206,6 +235,7 @@ int supervise(const struct node_config *c, int ready_fd)
 	}
 	for (int i = 0; i < C_COUNT; i++)
 		s.children[i] = (struct child){ .which = (enum component)i, .wanted = c->run[i] };
+	start_import(&s);
 	int64_t next_trim = clock_mono(NULL) + LOG_CHECK_MS * NS_PER_MS;
 	for (;;) {
 		int64_t wait = start_due(&s), trim = MAX((next_trim - clock_mono(NULL)) / NS_PER_MS, (int64_t)1);

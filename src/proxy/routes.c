@@ -1,6 +1,5 @@
 #include "proxy/routes.h"
 
-#include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 
@@ -10,12 +9,11 @@
 #include "cni/netlink.h"
 #include "schema_gen.h"
 
-#define SERVICE_LINK "coracle-svc"
 enum { ROUTE_METRIC = 77 }; // marks the routes that are ours
 
 struct routes {
 	struct routes_opts o;
-	bool service_range;   // its link and route are there
+	bool service_range;   // its route is there
 };
 
 struct routes *routes_new(const struct routes_opts *o)
@@ -35,24 +33,21 @@ static str internal_ip(const struct core_v1_Node *n, bool ipv6)
 	return S("");
 }
 
-// A dummy link holds the service range: addresses that no rule translates end there.
+// The service range leads to the loopback link: what no rule translates ends there.
 static bool hold_service_range(struct routes *r, struct netlink *nl, str node_ip, struct error *err)
 {
 	struct link link;
 	struct route route = { .metric = ROUTE_METRIC };
 	if (r->service_range || !r->o.service_cidr || node_ip.n == 0)
 		return true;
-	if (!link_add(nl, SERVICE_LINK, "dummy", 0, err) && err->sys != EEXIST)
-		return error_wrap(err, "link " SERVICE_LINK);
-	if (!link_get(nl, SERVICE_LINK, &link, err) || !link_up(nl, link.index, true, err))
-		return false;
 	if (!ip_net_parse(str_c(r->o.service_cidr), &route.dst))
 		return error_set(err, "service range %s", r->o.service_cidr);
+	if (!link_get(nl, "lo", &link, err))
+		return false;
 	route.index = link.index;
-	ip_read(node_ip, &route.src); // else the kernel might choose an address that pods cannot answer to
+	ip_read(node_ip, &route.src); // else the kernel would choose 127.0.0.1, which no pod can answer
 	if (!route_set(nl, &route, err))
 		return error_wrap(err, "route to the service range");
-	*err = (struct error){ 0 };
 	return r->service_range = true;
 }
 
@@ -75,7 +70,8 @@ static void want_routes(struct arena *a, const struct core_v1_Node *n, struct wa
 	}
 }
 
-static bool sync_routes(struct arena *a, struct netlink *nl, const struct wanted *want, struct error *err)
+// `everything`: also the route to the service range goes.
+static bool sync_routes(struct arena *a, struct netlink *nl, const struct wanted *want, bool everything, struct error *err)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
 	bool ok = true;
@@ -89,7 +85,7 @@ static bool sync_routes(struct arena *a, struct netlink *nl, const struct wanted
 		if (!route_list(nl, a, families[f], 0, &have, &n, &ignored))
 			continue;
 		for (size_t i = 0; i < n; i++) {
-			bool wanted = have[i].metric != ROUTE_METRIC || have[i].via.family == 0;
+			bool wanted = have[i].metric != ROUTE_METRIC || (have[i].via.family == 0 && !everything);
 			for (size_t k = 0; !wanted && k < want->n; k++)
 				wanted = same_net(&have[i].dst, &want->v[k].dst);
 			if (!wanted && !route_del(nl, &have[i], &ignored))
@@ -142,7 +138,7 @@ bool routes_sync(struct routes *r, struct informer *nodes, struct error *err)
 	bool v6 = r->o.service_cidr && strchr(r->o.service_cidr, ':');
 	if (self && (!hold_service_range(r, nl, internal_ip(self, v6), err) || !write_conflist(r, a, self, err)))
 		return false;
-	return sync_routes(a, nl, &want, err);
+	return sync_routes(a, nl, &want, false, err);
 }
 
 void routes_cleanup(const struct routes_opts *o)
@@ -155,8 +151,7 @@ void routes_cleanup(const struct routes_opts *o)
 		log_warn("%s", err.text);
 		return;
 	}
-	sync_routes(a, nl, &none, &err);
-	link_del(nl, SERVICE_LINK, &err);
+	sync_routes(a, nl, &none, true, &err);
 	if (o->cni_conf_dir)
 		unlink(arena_printf(a, "%s/10-coracle.conflist", o->cni_conf_dir).p);
 }

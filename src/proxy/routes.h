@@ -1,5 +1,5 @@
 // The node's part of the Pod network, kept up to date from the Node objects: a route to every other node's pod ranges (via its internal
-// address), the service range on a link of its own (so that no packet to an unused address leaves the node), and the CNI configuration
+// address), the service range on the loopback link (so that no packet to an unused address leaves the node), and the CNI configuration
 // for this node's own range.
 #ifndef CORACLE_PROXY_ROUTES_H
 #define CORACLE_PROXY_ROUTES_H
