@@ -65,7 +65,10 @@ static void reset_keeps_it_usable(void **state)
 static void lists_grow(void **state)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
-	struct { int *v; size_t n; } list = { 0 };
+	struct {
+		int *v;
+		size_t n;
+	} list = { 0 };
 	for (int i = 0; i < 1000; i++)
 		*LIST_ADD(a, &list) = i;
 	assert_int_equal(list.n, 1000);

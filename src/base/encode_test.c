@@ -3,8 +3,8 @@
 
 static void base64(void **state)
 {
-	static const char *const pairs[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foobar", "Zm9vYmFy" },
-		{ "\xfb\xff", "+/8=" } };
+	static const char *const pairs[][2] = { { "", "" },        { "f", "Zg==" },          { "fo", "Zm8=" },
+		                                { "foo", "Zm9v" }, { "foobar", "Zm9vYmFy" }, { "\xfb\xff", "+/8=" } };
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	str out;
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
@@ -51,6 +51,7 @@ static void percent(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(base64), cmocka_unit_test(hex), cmocka_unit_test(percent) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(base64), cmocka_unit_test(hex),
+		                            cmocka_unit_test(percent) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

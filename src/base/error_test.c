@@ -42,6 +42,7 @@ static void long_text_is_cut_at_a_character(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(sets_and_wraps), cmocka_unit_test(long_text_is_cut_at_a_character) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(sets_and_wraps),
+		                            cmocka_unit_test(long_text_is_cut_at_a_character) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

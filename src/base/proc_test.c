@@ -16,7 +16,9 @@ static void runs(void **state)
 	assert_true(proc_run(a, cat, NULL, S("through"), 100, 5000, &r, &err));
 	assert_int_equal(r.status, 0);
 	assert_text(r.out, "through");
-	const char *const sh[] = { "/bin/sh", "-c", "echo out; echo err >&2; echo $V; exit 3", NULL }, *const env[] = { "V=value", NULL };
+	const char *const sh[] = { "/bin/sh", "-c", "echo out; echo err >&2; echo $V; exit 3", NULL }, *const env[] = {
+		"V=value", NULL
+	};
 	assert_true(proc_run(a, sh, env, S(""), 100, 5000, &r, &err));
 	assert_int_equal(r.status, 3);
 	assert_text(r.out, "out\nvalue\n");
@@ -66,7 +68,14 @@ static void passes_descriptors(void **state)
 	io_set_cloexec(pipes[1], true);
 	const char *script = arena_printf(a, "echo hello >&%d; pwd", pipes[1]).p;
 	const char *const argv[] = { "/bin/bash", "-c", script, NULL };
-	struct proc_opts o = { .argv = argv, .dir = "/usr", .in = -1, .out = -1, .err = -1, .pass = &pipes[1], .npass = 1, .new_session = true };
+	struct proc_opts o = { .argv = argv,
+		               .dir = "/usr",
+		               .in = -1,
+		               .out = -1,
+		               .err = -1,
+		               .pass = &pipes[1],
+		               .npass = 1,
+		               .new_session = true };
 	pid_t pid;
 	assert_true(proc_start(&o, &pid, &err));
 	assert_true(proc_wait(pid, &status, &err));

@@ -46,6 +46,7 @@ static void stays_below(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(repeats_from_a_seed), cmocka_unit_test(shapes), cmocka_unit_test(stays_below) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(repeats_from_a_seed), cmocka_unit_test(shapes),
+		                            cmocka_unit_test(stays_below) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

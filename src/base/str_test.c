@@ -51,7 +51,10 @@ static void splits(void **state)
 	assert_text(after, "v=w");
 	assert_false(str_split(S("kv"), '=', &before, &after));
 	assert_text(before, "kv");
-	static const struct { str text; size_t parts; } cases[] = {
+	static const struct {
+		str text;
+		size_t parts;
+	} cases[] = {
 		{ S_INIT("a,,b"), 3 }, { S_INIT(""), 1 }, { S_INIT(","), 2 }, { S_INIT("a"), 1 }, { { NULL, 0 }, 0 },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -84,9 +87,12 @@ static void numbers(void **state)
 
 static void utf8(void **state)
 {
-	static const char *const good[] = { "", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf" };
-	static const char *const bad[] = { "\x80", "\xc3", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
-		"\xf5\x80\x80\x80", "\xff", "\xe2\x82", "\xe2\x28\xa1", "\xf0\x82\x82\xac" };
+	static const char *const good[] = {
+		"", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"
+	};
+	static const char *const bad[] = { "\x80",         "\xc3",         "\xc0\x80",         "\xc1\xbf",
+		                           "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+		                           "\xff",         "\xe2\x82",     "\xe2\x28\xa1",     "\xf0\x82\x82\xac" };
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
 		assert_true(str_utf8_valid(str_c(good[i])));
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)

@@ -40,7 +40,10 @@ struct reader {
 	struct value *pool; // values are handed out from small blocks
 	size_t pool_left, pool_next;
 	struct json_duplicates *duplicates;
-	struct { struct found *v; size_t n; } found;
+	struct {
+		struct found *v;
+		size_t n;
+	} found;
 };
 
 static bool fail(struct reader *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -69,16 +72,36 @@ static bool fail_char(struct reader *r, const char *at, const char *where)
 	if (r->error_offset)
 		*r->error_offset = (size_t)(at - r->start) + 1;
 	switch (c) {
-	case '\'': snprintf(quoted, sizeof(quoted), "'\\''"); break;
-	case '"': snprintf(quoted, sizeof(quoted), "'\"'"); break;
-	case '\\': snprintf(quoted, sizeof(quoted), "'\\\\'"); break;
-	case '\a': snprintf(quoted, sizeof(quoted), "'\\a'"); break;
-	case '\b': snprintf(quoted, sizeof(quoted), "'\\b'"); break;
-	case '\f': snprintf(quoted, sizeof(quoted), "'\\f'"); break;
-	case '\n': snprintf(quoted, sizeof(quoted), "'\\n'"); break;
-	case '\r': snprintf(quoted, sizeof(quoted), "'\\r'"); break;
-	case '\t': snprintf(quoted, sizeof(quoted), "'\\t'"); break;
-	case '\v': snprintf(quoted, sizeof(quoted), "'\\v'"); break;
+	case '\'':
+		snprintf(quoted, sizeof(quoted), "'\\''");
+		break;
+	case '"':
+		snprintf(quoted, sizeof(quoted), "'\"'");
+		break;
+	case '\\':
+		snprintf(quoted, sizeof(quoted), "'\\\\'");
+		break;
+	case '\a':
+		snprintf(quoted, sizeof(quoted), "'\\a'");
+		break;
+	case '\b':
+		snprintf(quoted, sizeof(quoted), "'\\b'");
+		break;
+	case '\f':
+		snprintf(quoted, sizeof(quoted), "'\\f'");
+		break;
+	case '\n':
+		snprintf(quoted, sizeof(quoted), "'\\n'");
+		break;
+	case '\r':
+		snprintf(quoted, sizeof(quoted), "'\\r'");
+		break;
+	case '\t':
+		snprintf(quoted, sizeof(quoted), "'\\t'");
+		break;
+	case '\v':
+		snprintf(quoted, sizeof(quoted), "'\\v'");
+		break;
 	default:
 		if (c < 0x20 || c == 0x7f)
 			snprintf(quoted, sizeof(quoted), "'\\x%02x'", c);
@@ -115,8 +138,10 @@ static void skip_space(struct reader *r)
 
 static unsigned hex_digit(char c)
 {
-	return c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 :
-	       c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 16;
+	return c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+	       : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+	       : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
+	                              : 16;
 }
 
 // The number after \u at p (checked before to be four digits).
@@ -171,11 +196,21 @@ static str unescape(struct reader *r, const char *p, const char *end, bool mend)
 		}
 		p += 2;
 		switch (p[-1]) {
-		case 'b': *to++ = '\b'; break;
-		case 'f': *to++ = '\f'; break;
-		case 'n': *to++ = '\n'; break;
-		case 'r': *to++ = '\r'; break;
-		case 't': *to++ = '\t'; break;
+		case 'b':
+			*to++ = '\b';
+			break;
+		case 'f':
+			*to++ = '\f';
+			break;
+		case 'n':
+			*to++ = '\n';
+			break;
+		case 'r':
+			*to++ = '\r';
+			break;
+		case 't':
+			*to++ = '\t';
+			break;
 		case 'u': {
 			unsigned c = hex4(p);
 			p += 4;
@@ -191,7 +226,8 @@ static str unescape(struct reader *r, const char *p, const char *end, bool mend)
 			to = put_utf8(to, c);
 			break;
 		}
-		default: *to++ = p[-1];
+		default:
+			*to++ = p[-1];
 		}
 	}
 	return str_n(out, (size_t)(to - out));
@@ -311,8 +347,8 @@ static bool read_number(struct reader *r, struct value **out)
 	}
 	double d = strtod(large ? large : small, NULL);
 	if (!isfinite(d))
-		return fail(r, "json: cannot unmarshal number %.*s into Go value of type float64", (int)MIN(text.n, (size_t)100),
-		            text.p);
+		return fail(r, "json: cannot unmarshal number %.*s into Go value of type float64",
+		            (int)MIN(text.n, (size_t)100), text.p);
 	*out = new_value(r, V_DOUBLE);
 	(*out)->d = d;
 	return true;
@@ -535,7 +571,8 @@ static bool read_document(struct reader *r, size_t max_depth, struct value **roo
 				break;
 			}
 			if (*r->p != (object ? '}' : ']'))
-				return fail_char(r, r->p, object ? "after object key:value pair" : "after array element");
+				return fail_char(r, r->p,
+				                 object ? "after object key:value pair" : "after array element");
 			r->p++;
 			v = close_container(r);
 		}

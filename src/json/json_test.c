@@ -18,29 +18,63 @@ static struct value *must(struct arena *a, const char *text)
 // Texts that come back as they are, or as the second text.
 static void round_trips(void **state)
 {
-	static const struct { const char *in, *out; } cases[] = {
-		{ "null", NULL }, { "true", NULL }, { "false", NULL }, { "0", NULL }, { "-0", "0" }, { "-17", NULL },
-		{ "9223372036854775807", NULL }, { "-9223372036854775808", NULL }, { "9223372036854775808", "9223372036854776000" },
-		{ "1.5", NULL }, { "1e3", "1000" }, { "1E-7", "1e-7" }, { "1e21", "1e+21" }, { "1e20", "100000000000000000000" },
-		{ "0.000001", NULL }, { "0.1", NULL }, { "-2.50", "-2.5" }, { "5e-324", NULL }, { "1.7976931348623157e308", "1.7976931348623157e+308" },
-		{ "123456789.125", NULL }, { "0.30000000000000004", NULL }, { "[]", NULL }, { "{}", NULL }, { " [ 1 , [ ] , { } ] ", "[1,[],{}]" },
-		{ "{\"a\":{\"b\":[1,2,{\"c\":null}]}}", NULL }, { "{\"b\":1,\"a\":2}", NULL }, { "{\"\":\"\"}", NULL },
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+		{ "null", NULL },
+		{ "true", NULL },
+		{ "false", NULL },
+		{ "0", NULL },
+		{ "-0", "0" },
+		{ "-17", NULL },
+		{ "9223372036854775807", NULL },
+		{ "-9223372036854775808", NULL },
+		{ "9223372036854775808", "9223372036854776000" },
+		{ "1.5", NULL },
+		{ "1e3", "1000" },
+		{ "1E-7", "1e-7" },
+		{ "1e21", "1e+21" },
+		{ "1e20", "100000000000000000000" },
+		{ "0.000001", NULL },
+		{ "0.1", NULL },
+		{ "-2.50", "-2.5" },
+		{ "5e-324", NULL },
+		{ "1.7976931348623157e308", "1.7976931348623157e+308" },
+		{ "123456789.125", NULL },
+		{ "0.30000000000000004", NULL },
+		{ "[]", NULL },
+		{ "{}", NULL },
+		{ " [ 1 , [ ] , { } ] ", "[1,[],{}]" },
+		{ "{\"a\":{\"b\":[1,2,{\"c\":null}]}}", NULL },
+		{ "{\"b\":1,\"a\":2}", NULL },
+		{ "{\"\":\"\"}", NULL },
 		{ "\"\\u0041\\u00e9\\u20ac\\ud83d\\ude00\"", "\"A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"" },
-		{ "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\\"\\\\/\\b\\f\\n\\r\\t\"" }, { "\"\\u0000\\u001f\\u007f\"", "\"\\u0000\\u001f\x7f\"" },
-		{ "\"\\ud800\"", "\"\xef\xbf\xbd\"" }, { "\"\\ud800\\u0041\"", "\"\xef\xbf\xbd""A\"" }, { "\"\\udc00x\"", "\"\xef\xbf\xbdx\"" },
-		{ "\"a\xff\xfe""b\"", "\"a\xef\xbf\xbd\xef\xbf\xbd""b\"" }, { "\"\\n\xff\"", "\"\\n\xef\xbf\xbd\"" },
+		{ "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\\"\\\\/\\b\\f\\n\\r\\t\"" },
+		{ "\"\\u0000\\u001f\\u007f\"", "\"\\u0000\\u001f\x7f\"" },
+		{ "\"\\ud800\"", "\"\xef\xbf\xbd\"" },
+		{ "\"\\ud800\\u0041\"", "\"\xef\xbf\xbd"
+		                        "A\"" },
+		{ "\"\\udc00x\"", "\"\xef\xbf\xbdx\"" },
+		{ "\"a\xff\xfe"
+		  "b\"",
+		  "\"a\xef\xbf\xbd\xef\xbf\xbd"
+		  "b\"" },
+		{ "\"\\n\xff\"", "\"\\n\xef\xbf\xbd\"" },
 		{ "\"\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa\"", "\"\\u2028\\u2029\xe2\x80\xaa\"" },
 		{ "\"0123456789abcdef0123456789abcdef\\u00e9!\"", "\"0123456789abcdef0123456789abcdef\xc3\xa9!\"" },
 		{ "{\"a\":1,\"b\":2,\"a\":3}", "{\"a\":3,\"b\":2}" },
 	};
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		assert_text(json_text(a, must(a, cases[i].in), JSON_COMPACT), cases[i].out ? cases[i].out : cases[i].in);
+		assert_text(json_text(a, must(a, cases[i].in), JSON_COMPACT),
+		            cases[i].out ? cases[i].out : cases[i].in);
 }
 
 static void errors_in_the_words_of_go(void **state)
 {
-	static const struct { const char *text, *error; } cases[] = {
+	static const struct {
+		const char *text, *error;
+	} cases[] = {
 		{ "", "unexpected end of JSON input" },
 		{ " ", "unexpected end of JSON input" },
 		{ "{", "unexpected end of JSON input" },
@@ -120,7 +154,9 @@ static void duplicates_are_listed(void **state)
 	struct error err = { 0 };
 	struct json_duplicates found = { 0 };
 	struct json_opts opts = { .duplicates = &found };
-	struct value *v = json_parse(a, S("{\"a\":1,\"a\":2,\"spec\":{\"x\":[0,{\"b\":1,\"b\":2,\"b\":3}],\"x\":5},\"l\":[[{\"q\":1,\"\\u0071\":2}]]}"),
+	struct value *v = json_parse(a,
+	                             S("{\"a\":1,\"a\":2,\"spec\":{\"x\":[0,{\"b\":1,\"b\":2,\"b\":3}],\"x\":5},\"l\":["
+	                               "[{\"q\":1,\"\\u0071\":2}]]}"),
 	                             &opts, &err);
 	assert_non_null(v);
 	assert_int_equal(found.n, 4);

@@ -55,7 +55,8 @@ void json_write_string(struct buf *to, str s, bool escape_html)
 			continue;
 		}
 		size_t len = c < 0x80 ? 1 : utf8_len(s.p + i, s.n - i);
-		bool separator = len == 3 && memcmp(s.p + i, "\xe2\x80", 2) == 0 && ((unsigned char)s.p[i + 2] & 0xfe) == 0xa8;
+		bool separator =
+		        len == 3 && memcmp(s.p + i, "\xe2\x80", 2) == 0 && ((unsigned char)s.p[i + 2] & 0xfe) == 0xa8;
 		if (len > 1 && !separator) {
 			i += len;
 			continue;
@@ -69,13 +70,27 @@ void json_write_string(struct buf *to, str s, bool escape_html)
 			buf_add_char(to, hex[s.p[i + 2] & 0xf]);
 		} else {
 			switch (c) {
-			case '"': buf_add(to, S("\\\"")); break;
-			case '\\': buf_add(to, S("\\\\")); break;
-			case '\b': buf_add(to, S("\\b")); break;
-			case '\f': buf_add(to, S("\\f")); break;
-			case '\n': buf_add(to, S("\\n")); break;
-			case '\r': buf_add(to, S("\\r")); break;
-			case '\t': buf_add(to, S("\\t")); break;
+			case '"':
+				buf_add(to, S("\\\""));
+				break;
+			case '\\':
+				buf_add(to, S("\\\\"));
+				break;
+			case '\b':
+				buf_add(to, S("\\b"));
+				break;
+			case '\f':
+				buf_add(to, S("\\f"));
+				break;
+			case '\n':
+				buf_add(to, S("\\n"));
+				break;
+			case '\r':
+				buf_add(to, S("\\r"));
+				break;
+			case '\t':
+				buf_add(to, S("\\t"));
+				break;
 			default:
 				buf_add(to, S("\\u00"));
 				buf_add_char(to, hex[c >> 4]);

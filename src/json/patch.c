@@ -52,7 +52,8 @@ static bool check_index(struct patching *p, int64_t index, size_t size, size_t *
 {
 	int64_t n = (int64_t)size;
 	if (index >= n || index < -n)
-		return failed(p->err, "Unable to access invalid index: %lld: invalid index referenced", (long long)index);
+		return failed(p->err, "Unable to access invalid index: %lld: invalid index referenced",
+		              (long long)index);
 	*out = (size_t)(index < 0 ? index + n : index);
 	return true;
 }
@@ -165,9 +166,11 @@ static bool op_add(struct patching *p, const struct value *op)
 		return failed(p->err, "add operation failed to decode path: missing value");
 	struct value *in = find_container(p, path, &key);
 	if (!in)
-		return failed(p->err, "add operation does not apply: doc is missing path: \"" STR_FMT "\": missing value",
+		return failed(p->err,
+		              "add operation does not apply: doc is missing path: \"" STR_FMT "\": missing value",
 		              STR_ARG(path));
-	return add_to(p, in, key, operand(p, op)) || error_wrap(p->err, "error in add for path: '" STR_FMT "'", STR_ARG(path));
+	return add_to(p, in, key, operand(p, op)) ||
+	       error_wrap(p->err, "error in add for path: '" STR_FMT "'", STR_ARG(path));
 }
 
 static bool op_remove(struct patching *p, const struct value *op)
@@ -177,7 +180,8 @@ static bool op_remove(struct patching *p, const struct value *op)
 		return failed(p->err, "remove operation failed to decode path: missing value");
 	struct value *in = find_container(p, path, &key);
 	if (!in)
-		return failed(p->err, "remove operation does not apply: doc is missing path: \"" STR_FMT "\": missing value",
+		return failed(p->err,
+		              "remove operation does not apply: doc is missing path: \"" STR_FMT "\": missing value",
 		              STR_ARG(path));
 	return remove_from(p, in, key) || error_wrap(p->err, "error in remove for path: '" STR_FMT "'", STR_ARG(path));
 }
@@ -186,19 +190,23 @@ static bool op_replace(struct patching *p, const struct value *op)
 {
 	str path, key;
 	if (!text_member(op, "path", &path))
-		return failed(p->err, "replace operation failed to decode path: operation missing path field: missing value");
+		return failed(p->err,
+		              "replace operation failed to decode path: operation missing path field: missing value");
 	if (path.n == 0) {
 		struct value *v = operand(p, op);
-		if (v->kind == V_OBJECT || v->kind == V_ARRAY) // anything else is passed over without a word, as upstream
+		if (v->kind == V_OBJECT ||
+		    v->kind == V_ARRAY) // anything else is passed over without a word, as upstream
 			p->root = v;
 		return true;
 	}
 	struct value *in = find_container(p, path, &key), *old;
 	if (!in)
-		return failed(p->err, "replace operation does not apply: doc is missing path: " STR_FMT ": missing value",
+		return failed(p->err,
+		              "replace operation does not apply: doc is missing path: " STR_FMT ": missing value",
 		              STR_ARG(path));
 	if (!get(p, in, key, &old))
-		return failed(p->err, "replace operation does not apply: doc is missing key: " STR_FMT ": missing value",
+		return failed(p->err,
+		              "replace operation does not apply: doc is missing key: " STR_FMT ": missing value",
 		              STR_ARG(path));
 	struct value *v = operand(p, op);
 	size_t i = 0;
@@ -214,18 +222,23 @@ static bool op_move(struct patching *p, const struct value *op)
 	str from, path, key;
 	struct value *v;
 	if (!text_member(op, "from", &from))
-		return failed(p->err, "move operation failed to decode from: operation, missing from field: missing value");
+		return failed(p->err,
+		              "move operation failed to decode from: operation, missing from field: missing value");
 	struct value *in = find_container(p, from, &key);
 	if (!in)
-		return failed(p->err, "move operation does not apply: doc is missing from path: " STR_FMT ": missing value",
+		return failed(p->err,
+		              "move operation does not apply: doc is missing from path: " STR_FMT ": missing value",
 		              STR_ARG(from));
 	if (!get(p, in, key, &v) || !remove_from(p, in, key))
 		return error_wrap(p->err, "error in move for path: '" STR_FMT "'", STR_ARG(key));
 	if (!text_member(op, "path", &path))
-		return failed(p->err, "move operation failed to decode path: operation missing path field: missing value");
+		return failed(p->err,
+		              "move operation failed to decode path: operation missing path field: missing value");
 	in = find_container(p, path, &key);
 	if (!in)
-		return failed(p->err, "move operation does not apply: doc is missing destination path: " STR_FMT ": missing value",
+		return failed(p->err,
+		              "move operation does not apply: doc is missing destination path: " STR_FMT
+		              ": missing value",
 		              STR_ARG(path));
 	return add_to(p, in, key, v) || error_wrap(p->err, "error in move for path: '" STR_FMT "'", STR_ARG(path));
 }
@@ -235,10 +248,12 @@ static bool op_copy(struct patching *p, const struct value *op)
 	str from, path, key;
 	struct value *v;
 	if (!text_member(op, "from", &from))
-		return failed(p->err, "copy operation failed to decode from: operation, missing from field: missing value");
+		return failed(p->err,
+		              "copy operation failed to decode from: operation, missing from field: missing value");
 	struct value *in = find_container(p, from, &key);
 	if (!in)
-		return failed(p->err, "copy operation does not apply: doc is missing from path: " STR_FMT ": missing value",
+		return failed(p->err,
+		              "copy operation does not apply: doc is missing from path: " STR_FMT ": missing value",
 		              STR_ARG(from));
 	if (!get(p, in, key, &v))
 		return error_wrap(p->err, "error in copy for from: '" STR_FMT "'", STR_ARG(from));
@@ -246,7 +261,9 @@ static bool op_copy(struct patching *p, const struct value *op)
 		return failed(p->err, "copy operation failed to decode path: missing value");
 	in = find_container(p, path, &key);
 	if (!in)
-		return failed(p->err, "copy operation does not apply: doc is missing destination path: " STR_FMT ": missing value",
+		return failed(p->err,
+		              "copy operation does not apply: doc is missing destination path: " STR_FMT
+		              ": missing value",
 		              STR_ARG(path));
 	if (v) {
 		_cleanup_buf_ struct buf text = { 0 };
@@ -255,7 +272,8 @@ static bool op_copy(struct patching *p, const struct value *op)
 	}
 	if (p->copied > max_copied)
 		return failed(p->err,
-		              "Unable to complete the copy, the accumulated size increase of copy is %lld, exceeding the limit %lld",
+		              "Unable to complete the copy, the accumulated size increase of copy is %lld, exceeding "
+		              "the limit %lld",
 		              (long long)p->copied, (long long)max_copied);
 	v = v ? value_clone(p->a, v) : value_null(p->a);
 	return add_to(p, in, key, v) || error_wrap(p->err, "error while adding value during copy");
@@ -266,13 +284,15 @@ static bool op_test(struct patching *p, const struct value *op)
 	str path, key;
 	struct value *v, *want = value_get(op, S("value"));
 	if (!text_member(op, "path", &path))
-		return failed(p->err, "test operation failed to decode path: operation missing path field: missing value");
+		return failed(p->err,
+		              "test operation failed to decode path: operation missing path field: missing value");
 	if (path.n == 0) {
 		v = p->root;
 	} else {
 		struct value *in = find_container(p, path, &key);
 		if (!in)
-			return failed(p->err, "test operation does not apply: is missing path: " STR_FMT ": missing value",
+			return failed(p->err,
+			              "test operation does not apply: is missing path: " STR_FMT ": missing value",
 			              STR_ARG(path));
 		if (!get(p, in, key, &v))
 			return error_wrap(p->err, "error in test for path: '" STR_FMT "'", STR_ARG(path));
@@ -288,8 +308,8 @@ static const struct {
 	const char *name;
 	bool (*run)(struct patching *p, const struct value *op);
 } operations[] = {
-	{ "add", op_add }, { "remove", op_remove }, { "replace", op_replace },
-	{ "move", op_move }, { "copy", op_copy }, { "test", op_test },
+	{ "add", op_add },   { "remove", op_remove }, { "replace", op_replace },
+	{ "move", op_move }, { "copy", op_copy },     { "test", op_test },
 };
 
 static const char *go_kind(const struct value *v)
@@ -302,26 +322,31 @@ static bool check_shape(const struct value *patch, struct error *err)
 {
 	static const char *const texts[] = { "op", "path", "from" };
 	if (patch->kind != V_ARRAY)
-		return error_api(err, 400, "BadRequest",
-		                 "error decoding patch: json: cannot unmarshal %s into Go value of type []handlers.jsonPatchOp",
-		                 go_kind(patch));
+		return error_api(
+		        err, 400, "BadRequest",
+		        "error decoding patch: json: cannot unmarshal %s into Go value of type []handlers.jsonPatchOp",
+		        go_kind(patch));
 	for (size_t i = 0; i < patch->a.n; i++) {
 		const struct value *op = patch->a.v[i];
 		if (op->kind != V_OBJECT && op->kind != V_NULL)
 			return error_api(err, 400, "BadRequest",
-			                 "error decoding patch: json: cannot unmarshal %s into Go value of type handlers.jsonPatchOp",
+			                 "error decoding patch: json: cannot unmarshal %s into Go value of type "
+			                 "handlers.jsonPatchOp",
 			                 go_kind(op));
 		for (size_t j = 0; j < ARRAY_LEN(texts); j++) {
 			const struct value *v = value_get(op, str_c(texts[j]));
 			if (v && v->kind != V_STRING && v->kind != V_NULL)
 				return error_api(err, 400, "BadRequest",
-				                 "error decoding patch: json: cannot unmarshal %s into Go struct field jsonPatchOp.%s of type string",
+				                 "error decoding patch: json: cannot unmarshal %s into Go struct field "
+				                 "jsonPatchOp.%s of type string",
 				                 go_kind(v), texts[j]);
 		}
 	}
 	if (patch->a.n > MAX_OPERATIONS)
-		return error_api(err, 413, "RequestEntityTooLarge",
-		                 "Request entity too large: The allowed maximum operations in a JSON patch is %d, got %zu", MAX_OPERATIONS, patch->a.n);
+		return error_api(
+		        err, 413, "RequestEntityTooLarge",
+		        "Request entity too large: The allowed maximum operations in a JSON patch is %d, got %zu",
+		        MAX_OPERATIONS, patch->a.n);
 	return true;
 }
 
@@ -373,7 +398,8 @@ static struct value *without_nulls(struct arena *a, const struct value *v)
 		c = value_object(a);
 		for (size_t i = 0; i < v->o.n; i++)
 			if (v->o.v[i].value->kind != V_NULL)
-				*LIST_ADD(a, &c->o) = (struct member){ v->o.v[i].key, without_nulls(a, v->o.v[i].value) };
+				*LIST_ADD(a, &c->o) =
+				        (struct member){ v->o.v[i].key, without_nulls(a, v->o.v[i].value) };
 		return c;
 	case V_ARRAY:
 		c = value_array(a);

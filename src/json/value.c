@@ -56,13 +56,19 @@ struct value *value_object(struct arena *a)
 const char *value_kind_name(enum value_kind kind)
 {
 	switch (kind) {
-	case V_NULL: return "null";
-	case V_BOOL: return "bool";
+	case V_NULL:
+		return "null";
+	case V_BOOL:
+		return "bool";
 	case V_INT:
-	case V_DOUBLE: return "number";
-	case V_STRING: return "string";
-	case V_ARRAY: return "array";
-	case V_OBJECT: return "object";
+	case V_DOUBLE:
+		return "number";
+	case V_STRING:
+		return "string";
+	case V_ARRAY:
+		return "array";
+	case V_OBJECT:
+		return "object";
 	}
 	return "unknown";
 }

@@ -51,10 +51,20 @@ static void changes(void **state)
 
 static void equality(void **state)
 {
-	static const struct { const char *x, *y; bool equal; } cases[] = {
-		{ "{\"a\":1,\"b\":[1,2]}", "{\"b\":[1,2],\"a\":1}", true }, { "[1,2]", "[2,1]", false }, { "1", "1.0", true },
-		{ "1", "1.5", false }, { "{}", "[]", false }, { "null", "false", false }, { "{\"a\":null}", "{}", false },
-		{ "\"a\"", "\"\\u0061\"", true }, { "9223372036854775807", "9223372036854775808", false }, { "1e30", "1e30", true },
+	static const struct {
+		const char *x, *y;
+		bool equal;
+	} cases[] = {
+		{ "{\"a\":1,\"b\":[1,2]}", "{\"b\":[1,2],\"a\":1}", true },
+		{ "[1,2]", "[2,1]", false },
+		{ "1", "1.0", true },
+		{ "1", "1.5", false },
+		{ "{}", "[]", false },
+		{ "null", "false", false },
+		{ "{\"a\":null}", "{}", false },
+		{ "\"a\"", "\"\\u0061\"", true },
+		{ "9223372036854775807", "9223372036854775808", false },
+		{ "1e30", "1e30", true },
 	};
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

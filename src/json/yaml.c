@@ -23,7 +23,10 @@ struct node {
 	size_t line;   // from 0
 	str tag, text; // text of a scalar, name of an alias
 	struct node *target;
-	struct { struct node **v; size_t n; } children; // of a mapping: key, value, key, value ...
+	struct {
+		struct node **v;
+		size_t n;
+	} children; // of a mapping: key, value, key, value ...
 };
 
 struct anchor {
@@ -38,7 +41,10 @@ struct reader {
 	yaml_parser_t parser;
 	yaml_event_t event;
 	bool have_event;
-	struct { struct anchor *v; size_t n; } anchors;
+	struct {
+		struct anchor *v;
+		size_t n;
+	} anchors;
 	struct json_duplicates *duplicates;
 	size_t max_depth;
 	uint64_t decoded, from_aliases; // nodes turned into values so far; those of them below an alias
@@ -326,8 +332,8 @@ static bool decode_key(struct reader *r, struct node *n, str *key, str *shown)
 static void note_duplicate(struct reader *r, const struct node *value, str shown)
 {
 	if (r->duplicates && r->duplicates->n < MAX_DUPLICATES)
-		*LIST_ADD(r->a, r->duplicates) =
-			arena_printf(r->a, "line %zu: key " STR_FMT " already set in map", value->line + 1, STR_ARG(shown));
+		*LIST_ADD(r->a, r->duplicates) = arena_printf(r->a, "line %zu: key " STR_FMT " already set in map",
+		                                              value->line + 1, STR_ARG(shown));
 }
 
 static bool is_merge(const struct node *n)
@@ -570,7 +576,8 @@ static bool parse_yaml_stream(struct arena *a, str text, const struct json_opts 
 		if (str_has_prefix(line, S("---"))) {
 			str after = str_trim(str_from(line, 3));
 			if (after.n && after.p[0] != '#')
-				return error_api(err, 400, "BadRequest", "invalid Yaml document separator: " STR_FMT, STR_ARG(after));
+				return error_api(err, 400, "BadRequest", "invalid Yaml document separator: " STR_FMT,
+				                 STR_ARG(after));
 			if (part.n) {
 				if (!add_document(a, part, yaml_parse, opts, docs, err))
 					return false;

@@ -9,15 +9,18 @@ static const struct {
 	enum yaml_type type;
 	int value; // of a boolean; the sign of an infinity, 0: NaN
 } words[] = {
-	{ "y", YAML_BOOL, 1 }, { "Y", YAML_BOOL, 1 }, { "yes", YAML_BOOL, 1 }, { "Yes", YAML_BOOL, 1 },
-	{ "YES", YAML_BOOL, 1 }, { "true", YAML_BOOL, 1 }, { "True", YAML_BOOL, 1 }, { "TRUE", YAML_BOOL, 1 },
-	{ "on", YAML_BOOL, 1 }, { "On", YAML_BOOL, 1 }, { "ON", YAML_BOOL, 1 }, { "n", YAML_BOOL, 0 },
-	{ "N", YAML_BOOL, 0 }, { "no", YAML_BOOL, 0 }, { "No", YAML_BOOL, 0 }, { "NO", YAML_BOOL, 0 },
-	{ "false", YAML_BOOL, 0 }, { "False", YAML_BOOL, 0 }, { "FALSE", YAML_BOOL, 0 }, { "off", YAML_BOOL, 0 },
-	{ "Off", YAML_BOOL, 0 }, { "OFF", YAML_BOOL, 0 }, { "", YAML_NULL, 0 }, { "~", YAML_NULL, 0 },
-	{ "null", YAML_NULL, 0 }, { "Null", YAML_NULL, 0 }, { "NULL", YAML_NULL, 0 }, { ".nan", YAML_FLOAT, 0 },
-	{ ".NaN", YAML_FLOAT, 0 }, { ".NAN", YAML_FLOAT, 0 }, { ".inf", YAML_FLOAT, 1 }, { ".Inf", YAML_FLOAT, 1 },
-	{ ".INF", YAML_FLOAT, 1 }, { "+.inf", YAML_FLOAT, 1 }, { "+.Inf", YAML_FLOAT, 1 }, { "+.INF", YAML_FLOAT, 1 },
+	{ "y", YAML_BOOL, 1 },       { "Y", YAML_BOOL, 1 },       { "yes", YAML_BOOL, 1 },
+	{ "Yes", YAML_BOOL, 1 },     { "YES", YAML_BOOL, 1 },     { "true", YAML_BOOL, 1 },
+	{ "True", YAML_BOOL, 1 },    { "TRUE", YAML_BOOL, 1 },    { "on", YAML_BOOL, 1 },
+	{ "On", YAML_BOOL, 1 },      { "ON", YAML_BOOL, 1 },      { "n", YAML_BOOL, 0 },
+	{ "N", YAML_BOOL, 0 },       { "no", YAML_BOOL, 0 },      { "No", YAML_BOOL, 0 },
+	{ "NO", YAML_BOOL, 0 },      { "false", YAML_BOOL, 0 },   { "False", YAML_BOOL, 0 },
+	{ "FALSE", YAML_BOOL, 0 },   { "off", YAML_BOOL, 0 },     { "Off", YAML_BOOL, 0 },
+	{ "OFF", YAML_BOOL, 0 },     { "", YAML_NULL, 0 },        { "~", YAML_NULL, 0 },
+	{ "null", YAML_NULL, 0 },    { "Null", YAML_NULL, 0 },    { "NULL", YAML_NULL, 0 },
+	{ ".nan", YAML_FLOAT, 0 },   { ".NaN", YAML_FLOAT, 0 },   { ".NAN", YAML_FLOAT, 0 },
+	{ ".inf", YAML_FLOAT, 1 },   { ".Inf", YAML_FLOAT, 1 },   { ".INF", YAML_FLOAT, 1 },
+	{ "+.inf", YAML_FLOAT, 1 },  { "+.Inf", YAML_FLOAT, 1 },  { "+.INF", YAML_FLOAT, 1 },
 	{ "-.inf", YAML_FLOAT, -1 }, { "-.Inf", YAML_FLOAT, -1 }, { "-.INF", YAML_FLOAT, -1 },
 };
 
@@ -119,7 +122,9 @@ static bool parse_magnitude(str s, uint64_t *out)
 	uint64_t v = 0;
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i], low = c | 0x20;
-		unsigned digit = is_digit(c) ? (unsigned)(c - '0') : low >= 'a' && low <= 'f' ? (unsigned)(low - 'a') + 10 : 99;
+		unsigned digit = is_digit(c)                ? (unsigned)(c - '0')
+		                 : low >= 'a' && low <= 'f' ? (unsigned)(low - 'a') + 10
+		                                            : 99;
 		if (digit >= base || __builtin_mul_overflow(v, base, &v) || __builtin_add_overflow(v, digit, &v))
 			return false;
 	}

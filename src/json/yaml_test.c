@@ -8,25 +8,36 @@
 
 static void reads(void **state)
 {
-	static const struct { const char *yaml, *json; } cases[] = {
-		{ "", "null" }, { "# only a comment\n", "null" }, { "a: 1\nb:\n- x\n- w: z\n", "{\"a\":1,\"b\":[\"x\",{\"w\":\"z\"}]}" },
+	static const struct {
+		const char *yaml, *json;
+	} cases[] = {
+		{ "", "null" },
+		{ "# only a comment\n", "null" },
+		{ "a: 1\nb:\n- x\n- w: z\n", "{\"a\":1,\"b\":[\"x\",{\"w\":\"z\"}]}" },
 		{ "[1, 0x1F, 0o17, 017, 0b101, -0b11, +5, 1_000, 08]", "[1,31,15,15,5,-3,5,1000,8]" },
 		{ "[1.5, .5, 1e3, -1.5e-3, 1., 0.0]", "[1.5,0.5,1000,-0.0015,1,0]" },
 		{ "[9223372036854775807, 9223372036854775808, 18446744073709551615, 1e30]",
 		  "[9223372036854775807,9223372036854776000,18446744073709552000,1e+30]" },
 		{ "[yes, No, on, OFF, true, False, y, n]", "[true,false,true,false,true,false,true,false]" },
 		{ "[tRUE, yEs, \"yes\", 'no', !!str yes]", "[\"tRUE\",\"yEs\",\"yes\",\"no\",\"yes\"]" },
-		{ "[~, null, Null, nULL, ]", "[null,null,null,\"nULL\"]" }, { "a:\nb: \"\"\n", "{\"a\":null,\"b\":\"\"}" },
+		{ "[~, null, Null, nULL, ]", "[null,null,null,\"nULL\"]" },
+		{ "a:\nb: \"\"\n", "{\"a\":null,\"b\":\"\"}" },
 		{ "[2001-01-01, 2001-01-01T00:00:00Z, 12:30:45, 1.2.3, 0x, -, ., 1e999]",
 		  "[\"2001-01-01\",\"2001-01-01T00:00:00Z\",\"12:30:45\",\"1.2.3\",\"0x\",\"-\",\".\",\"1e999\"]" },
 		{ "[!!int \"7\", !!float 3, !!binary aGk=, !custom x]", "[7,3,\"hi\",\"x\"]" },
 		{ "1: a\ntrue: b\n1.5: c\nx: d\n", "{\"1\":\"a\",\"true\":\"b\",\"1.5\":\"c\",\"x\":\"d\"}" },
 		{ "a: |\n  x\n   y\n\nb: >-\n  x\n  y\n", "{\"a\":\"x\\n y\\n\",\"b\":\"x y\"}" },
-		{ "a: &x {k: 1}\nb: *x\nc: [*x, *x]\n", "{\"a\":{\"k\":1},\"b\":{\"k\":1},\"c\":[{\"k\":1},{\"k\":1}]}" },
-		{ "base: &b {k: 1, l: 2}\nd:\n  <<: *b\n  k: 3\n", "{\"base\":{\"k\":1,\"l\":2},\"d\":{\"k\":3,\"l\":2}}" },
+		{ "a: &x {k: 1}\nb: *x\nc: [*x, *x]\n",
+		  "{\"a\":{\"k\":1},\"b\":{\"k\":1},\"c\":[{\"k\":1},{\"k\":1}]}" },
+		{ "base: &b {k: 1, l: 2}\nd:\n  <<: *b\n  k: 3\n",
+		  "{\"base\":{\"k\":1,\"l\":2},\"d\":{\"k\":3,\"l\":2}}" },
 		{ "d:\n  <<: [{a: 1, b: 1}, {b: 2, c: 2}]\n", "{\"d\":{\"b\":1,\"c\":2,\"a\":1}}" },
-		{ "\"<<\": 1", "{\"<<\":1}" }, { "a: 1\na: 2\n", "{\"a\":2}" }, { "{\"a\": [1, {\"b\": \"\\u00e9\"}]}", "{\"a\":[1,{\"b\":\"\xc3\xa9\"}]}" },
-		{ "a: 1 # comment\nb: 'it''s'\n", "{\"a\":1,\"b\":\"it's\"}" }, { "--- \na: 1\n...\n", "{\"a\":1}" }, { "x: \"\\x41\\n\"", "{\"x\":\"A\\n\"}" },
+		{ "\"<<\": 1", "{\"<<\":1}" },
+		{ "a: 1\na: 2\n", "{\"a\":2}" },
+		{ "{\"a\": [1, {\"b\": \"\\u00e9\"}]}", "{\"a\":[1,{\"b\":\"\xc3\xa9\"}]}" },
+		{ "a: 1 # comment\nb: 'it''s'\n", "{\"a\":1,\"b\":\"it's\"}" },
+		{ "--- \na: 1\n...\n", "{\"a\":1}" },
+		{ "x: \"\\x41\\n\"", "{\"x\":\"A\\n\"}" },
 	};
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -41,14 +52,17 @@ static void reads(void **state)
 
 static void refuses(void **state)
 {
-	static const struct { const char *yaml, *error; } cases[] = {
+	static const struct {
+		const char *yaml, *error;
+	} cases[] = {
 		{ "a: b: c\n", "yaml: mapping values are not allowed in this context" },
 		{ "a: 1\nb: c: d\n", "yaml: line 2: mapping values are not allowed in this context" },
 		{ "a:\n\tb: 1\n", "yaml: line 2: found character that cannot start any token" },
 		{ "x: 1\na: [1,\nb: 2\n", "yaml: line 3: did not find expected ',' or ']'" },
 		{ "a: *nope\n", "yaml: unknown anchor 'nope' referenced" },
 		{ "a: &x [*x]\n", "yaml: anchor 'x' value contains itself" },
-		{ "{{ name }}: 1\n", "yaml: invalid map key: map[interface {}]interface {}{\"name\":interface {}(nil)}" },
+		{ "{{ name }}: 1\n",
+		  "yaml: invalid map key: map[interface {}]interface {}{\"name\":interface {}(nil)}" },
 		{ "<<: 1\n", "yaml: map merge requires map or sequence of maps as the value" },
 		{ "a: !!int x\n", "yaml: cannot decode !!str `x` as a !!int" },
 		{ "a: !!binary \"*\"\n", "yaml: !!binary value contains invalid base64 data" },
@@ -108,10 +122,19 @@ static void expansion_is_bounded(void **state)
 
 static void streams(void **state)
 {
-	static const struct { const char *text; size_t n; const char *last; } cases[] = {
-		{ "", 0, NULL }, { "a: 1\n---\nb: 2\n---\n# nothing\n---\nc: 3\n", 3, "{\"c\":3}" }, { "---\na: 1\n", 1, "{\"a\":1}" },
-		{ "a: |\n  --- not\nb: 1\n", 1, "{\"a\":\"--- not\\n\",\"b\":1}" }, { "{\"a\":1}\n{\"b\":\"}\"} {\"c\":[{}]}", 3, "{\"c\":[{}]}" },
-		{ "{\"a\":1}\n---\n{\"b\":2}\n", 2, "{\"b\":2}" }, { "{a: 1}\n", 1, "{\"a\":1}" }, { "--- # first\na: 1\n--- # second\nb: 2", 2, "{\"b\":2}" },
+	static const struct {
+		const char *text;
+		size_t n;
+		const char *last;
+	} cases[] = {
+		{ "", 0, NULL },
+		{ "a: 1\n---\nb: 2\n---\n# nothing\n---\nc: 3\n", 3, "{\"c\":3}" },
+		{ "---\na: 1\n", 1, "{\"a\":1}" },
+		{ "a: |\n  --- not\nb: 1\n", 1, "{\"a\":\"--- not\\n\",\"b\":1}" },
+		{ "{\"a\":1}\n{\"b\":\"}\"} {\"c\":[{}]}", 3, "{\"c\":[{}]}" },
+		{ "{\"a\":1}\n---\n{\"b\":2}\n", 2, "{\"b\":2}" },
+		{ "{a: 1}\n", 1, "{\"a\":1}" },
+		{ "--- # first\na: 1\n--- # second\nb: 2", 2, "{\"b\":2}" },
 	};
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	struct error err = { 0 };
@@ -131,26 +154,38 @@ static void streams(void **state)
 	assert_false(yaml_parse_all(a, S("\n{\"a\":: 1}"), NULL, &docs, &n, &err));
 	assert_string_equal(err.text, "json: offset 7: invalid character ':' looking for beginning of value");
 	assert_false(yaml_parse_all(a, S("a: 1\n---\nb: c: d\n"), NULL, &docs, &n, &err));
-	assert_string_equal(err.text, "error converting YAML to JSON: yaml: mapping values are not allowed in this context");
+	assert_string_equal(err.text,
+	                    "error converting YAML to JSON: yaml: mapping values are not allowed in this context");
 	assert_false(yaml_parse_all(a, S("a: 1\n--- x\n"), NULL, &docs, &n, &err));
 	assert_string_equal(err.text, "invalid Yaml document separator: x");
 }
 
 static void writes(void **state)
 {
-	static const struct { const char *json, *yaml; } cases[] = {
+	static const struct {
+		const char *json, *yaml;
+	} cases[] = {
 		{ "{\"b\":[1,{\"x\":null,\"y\":[]}],\"a\":{}}", "a: {}\nb:\n- 1\n- x: null\n  \"y\": []\n" },
-		{ "[[1,[2]],{\"a\":[{\"b\":1}]}]", "- - 1\n  - - 2\n- a:\n  - b: 1\n" }, { "\"text\"", "text\n" }, { "5", "5\n" }, { "{}", "{}\n" },
+		{ "[[1,[2]],{\"a\":[{\"b\":1}]}]", "- - 1\n  - - 2\n- a:\n  - b: 1\n" },
+		{ "\"text\"", "text\n" },
+		{ "5", "5\n" },
+		{ "{}", "{}\n" },
 		{ "{\"s\":[\"yes\",\"1\",\"1.5\",\"null\",\"\",\"~\",\"0x1\",\"2001-01-01\",\"12:30:45\",\"1e3\"]}",
-		  "s:\n- \"yes\"\n- \"1\"\n- \"1.5\"\n- \"null\"\n- \"\"\n- \"~\"\n- \"0x1\"\n- \"2001-01-01\"\n- \"12:30:45\"\n- \"1e3\"\n" },
-		{ "[\"a: b\",\" a\",\"a \",\"#x\",\"a #x\",\"a#x\",\"- a\",\"-a\",\"*x\",\"it's\",\"a:\",\"'q'\",\"!x\",\"?\",\"{a\",\"a{\",\"---\"]",
-		  "- 'a: b'\n- ' a'\n- 'a '\n- '#x'\n- 'a #x'\n- a#x\n- '- a'\n- -a\n- '*x'\n- it's\n- 'a:'\n- '''q'''\n- '!x'\n- '?'\n- '{a'\n- a{\n- '---'\n" },
-		{ "{\"t\":\"a\\nb\\n\",\"u\":\"a\\nb\",\"v\":\"a\\n\\n\",\"w\":\" a\\nb\\n\",\"x\":\"a \\nb\",\"z\":\"\\ta\\n\"}",
+		  "s:\n- \"yes\"\n- \"1\"\n- \"1.5\"\n- \"null\"\n- \"\"\n- \"~\"\n- \"0x1\"\n- \"2001-01-01\"\n- "
+		  "\"12:30:45\"\n- \"1e3\"\n" },
+		{ "[\"a: b\",\" a\",\"a \",\"#x\",\"a #x\",\"a#x\",\"- "
+		  "a\",\"-a\",\"*x\",\"it's\",\"a:\",\"'q'\",\"!x\",\"?\",\"{a\",\"a{\",\"---\"]",
+		  "- 'a: b'\n- ' a'\n- 'a '\n- '#x'\n- 'a #x'\n- a#x\n- '- a'\n- -a\n- '*x'\n- it's\n- 'a:'\n- "
+		  "'''q'''\n- '!x'\n- '?'\n- '{a'\n- a{\n- '---'\n" },
+		{ "{\"t\":\"a\\nb\\n\",\"u\":\"a\\nb\",\"v\":\"a\\n\\n\",\"w\":\" a\\nb\\n\",\"x\":\"a "
+		  "\\nb\",\"z\":\"\\ta\\n\"}",
 		  "t: |\n  a\n  b\nu: |-\n  a\n  b\nv: |+\n  a\n\nw: |2\n   a\n  b\nx: \"a \\nb\"\nz: \"\\ta\\n\"\n" },
 		{ "[\"tab\\there\",\"bell\\u0007\",\"\xc3\xa9\",\"\xf0\x9f\x98\x80\",\"\\u00a0\"]",
 		  "- \"tab\\there\"\n- \"bell\\a\"\n- \xc3\xa9\n- \"\\U0001F600\"\n- \xc2\xa0\n" },
-		{ "[1.5,1234567.5,1e-7,18446744073709551615,1e30,0.1]", "- 1.5\n- 1.2345675e+06\n- 1e-07\n- 1.8446744073709552e+19\n- 1e+30\n- 0.1\n" },
-		{ "{\"k10\":1,\"k9\":2,\"k\":3,\"B\":4,\"a\":5,\".x\":6,\"1\":7}", ".x: 6\n\"1\": 7\nB: 4\na: 5\nk: 3\nk9: 2\nk10: 1\n" },
+		{ "[1.5,1234567.5,1e-7,18446744073709551615,1e30,0.1]",
+		  "- 1.5\n- 1.2345675e+06\n- 1e-07\n- 1.8446744073709552e+19\n- 1e+30\n- 0.1\n" },
+		{ "{\"k10\":1,\"k9\":2,\"k\":3,\"B\":4,\"a\":5,\".x\":6,\"1\":7}",
+		  ".x: 6\n\"1\": 7\nB: 4\na: 5\nk: 3\nk9: 2\nk10: 1\n" },
 	};
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -174,9 +209,10 @@ static void folds_long_lines(void **state)
 	value_set(a, v, S("m"), inner);
 	value_set(a, inner, S("message"), value_string(a, buf_str(&text)));
 	yaml_write(&b, v);
-	assert_text(buf_str(&b), "m:\n  message: word0 word1 word2 word3 word4 word5 word6 word7 word8 word9 word10 word11\n"
-	                         "    word12 word13 word14 word15 word16 word17 word18 word19 word20 word21 word22 word23\n"
-	                         "    word24 word25 word26 word27 word28 word29\n");
+	assert_text(buf_str(&b),
+	            "m:\n  message: word0 word1 word2 word3 word4 word5 word6 word7 word8 word9 word10 word11\n"
+	            "    word12 word13 word14 word15 word16 word17 word18 word19 word20 word21 word22 word23\n"
+	            "    word24 word25 word26 word27 word28 word29\n");
 	struct error err = { 0 };
 	assert_true(value_equal(yaml_parse(a, buf_str(&b), NULL, &err), v));
 }
@@ -196,8 +232,10 @@ static void vectors(void **state)
 		_cleanup_buf_ struct buf b = { 0 };
 		struct error err = { 0 };
 		str json, yaml;
-		assert_true(io_read_file(a, arena_printf(a, "%s/" STR_FMT ".json", dir, STR_ARG(name)).p, 1 << 24, &json, &err));
-		assert_true(io_read_file(a, arena_printf(a, "%s/" STR_FMT ".yaml", dir, STR_ARG(name)).p, 1 << 24, &yaml, &err));
+		assert_true(io_read_file(a, arena_printf(a, "%s/" STR_FMT ".json", dir, STR_ARG(name)).p, 1 << 24,
+		                         &json, &err));
+		assert_true(io_read_file(a, arena_printf(a, "%s/" STR_FMT ".yaml", dir, STR_ARG(name)).p, 1 << 24,
+		                         &yaml, &err));
 		struct value *from_json = json_parse(a, json, NULL, &err), *from_yaml = yaml_parse(a, yaml, NULL, &err);
 		assert_true(from_json && from_yaml && value_equal(from_json, from_yaml));
 		yaml_write(&b, from_json);
@@ -208,8 +246,14 @@ static void vectors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads),   cmocka_unit_test(refuses), cmocka_unit_test(duplicates_are_listed), cmocka_unit_test(expansion_is_bounded),
-		cmocka_unit_test(streams), cmocka_unit_test(writes),  cmocka_unit_test(folds_long_lines),      cmocka_unit_test(vectors),
+		cmocka_unit_test(reads),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(duplicates_are_listed),
+		cmocka_unit_test(expansion_is_bounded),
+		cmocka_unit_test(streams),
+		cmocka_unit_test(writes),
+		cmocka_unit_test(folds_long_lines),
+		cmocka_unit_test(vectors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -248,22 +248,53 @@ static void write_escape(struct writer *w, str s, size_t *i)
 	*i += n;
 	char text[12];
 	switch (c) {
-	case 0x00: snprintf(text, sizeof(text), "\\0"); break;
-	case 0x07: snprintf(text, sizeof(text), "\\a"); break;
-	case 0x08: snprintf(text, sizeof(text), "\\b"); break;
-	case 0x09: snprintf(text, sizeof(text), "\\t"); break;
-	case 0x0a: snprintf(text, sizeof(text), "\\n"); break;
-	case 0x0b: snprintf(text, sizeof(text), "\\v"); break;
-	case 0x0c: snprintf(text, sizeof(text), "\\f"); break;
-	case 0x0d: snprintf(text, sizeof(text), "\\r"); break;
-	case 0x1b: snprintf(text, sizeof(text), "\\e"); break;
-	case 0x22: snprintf(text, sizeof(text), "\\\""); break;
-	case 0x5c: snprintf(text, sizeof(text), "\\\\"); break;
-	case 0x85: snprintf(text, sizeof(text), "\\N"); break;
-	case 0xa0: snprintf(text, sizeof(text), "\\_"); break;
-	case 0x2028: snprintf(text, sizeof(text), "\\L"); break;
-	case 0x2029: snprintf(text, sizeof(text), "\\P"); break;
-	default: snprintf(text, sizeof(text), c <= 0xff ? "\\x%02X" : c <= 0xffff ? "\\u%04X" : "\\U%08X", c);
+	case 0x00:
+		snprintf(text, sizeof(text), "\\0");
+		break;
+	case 0x07:
+		snprintf(text, sizeof(text), "\\a");
+		break;
+	case 0x08:
+		snprintf(text, sizeof(text), "\\b");
+		break;
+	case 0x09:
+		snprintf(text, sizeof(text), "\\t");
+		break;
+	case 0x0a:
+		snprintf(text, sizeof(text), "\\n");
+		break;
+	case 0x0b:
+		snprintf(text, sizeof(text), "\\v");
+		break;
+	case 0x0c:
+		snprintf(text, sizeof(text), "\\f");
+		break;
+	case 0x0d:
+		snprintf(text, sizeof(text), "\\r");
+		break;
+	case 0x1b:
+		snprintf(text, sizeof(text), "\\e");
+		break;
+	case 0x22:
+		snprintf(text, sizeof(text), "\\\"");
+		break;
+	case 0x5c:
+		snprintf(text, sizeof(text), "\\\\");
+		break;
+	case 0x85:
+		snprintf(text, sizeof(text), "\\N");
+		break;
+	case 0xa0:
+		snprintf(text, sizeof(text), "\\_");
+		break;
+	case 0x2028:
+		snprintf(text, sizeof(text), "\\L");
+		break;
+	case 0x2029:
+		snprintf(text, sizeof(text), "\\P");
+		break;
+	default:
+		snprintf(text, sizeof(text), c <= 0xff ? "\\x%02X" : c <= 0xffff ? "\\u%04X" : "\\U%08X", c);
 	}
 	for (const char *p = text; *p; p++)
 		put(w, *p);

@@ -26,16 +26,19 @@ bool api_fail(struct kctl *k, struct arena *a, int status, str body, struct erro
 	if (str_eqc(value_get_str(v, S("kind")), "Status")) {
 		str reason = value_get_str(v, S("reason")), message = value_get_str(v, S("message"));
 		k->status = v;
-		error_api(err, (int)kc_value_i64(value_get(v, S("code")), status), arena_cstr(k->a, reason), STR_FMT, STR_ARG(message));
+		error_api(err, (int)kc_value_i64(value_get(v, S("code")), status), arena_cstr(k->a, reason), STR_FMT,
+		          STR_ARG(message));
 	} else {
 		str text = str_trim(str_sub(body, 0, 500));
 		k->status = NULL;
 		if (status == 401)
-			error_api(err, 401, "Unauthorized", "the server has asked for the client to provide credentials");
+			error_api(err, 401, "Unauthorized",
+			          "the server has asked for the client to provide credentials");
 		else if (status == 404)
 			error_api(err, 404, "NotFound", "the server could not find the requested resource");
 		else
-			error_api(err, status, status >= 500 ? "InternalError" : "", "an error on the server (\"" STR_FMT "\") has prevented the request from succeeding",
+			error_api(err, status, status >= 500 ? "InternalError" : "",
+			          "an error on the server (\"" STR_FMT "\") has prevented the request from succeeding",
 			          STR_ARG(text));
 	}
 	err->sys = SERVER_ERROR;
@@ -50,7 +53,9 @@ bool http_connect_error(struct kctl *k, struct error *err)
 	if (str_contains(text, S("connection refused"))) {
 		str_cut_prefix(&host, S("https://"));
 		str_cut_prefix(&host, S("http://"));
-		return error_api(err, 503, "Connection", "The connection to the server " STR_FMT " was refused - did you specify the right host or port?",
+		return error_api(err, 503, "Connection",
+		                 "The connection to the server " STR_FMT
+		                 " was refused - did you specify the right host or port?",
 		                 STR_ARG(host));
 	}
 	char copy[sizeof(err->text)];
@@ -78,8 +83,8 @@ static void show_warnings(struct kctl *k, const struct http_headers *h)
 	}
 }
 
-bool api_call(struct kctl *k, struct arena *a, const char *method, str path, str content_type, str body, str accept, str *answer,
-              struct error *err)
+bool api_call(struct kctl *k, struct arena *a, const char *method, str path, str content_type, str body, str accept,
+              str *answer, struct error *err)
 {
 	for (int attempt = 0;; attempt++) {
 		struct http_call call = { .method = method, .path = path, .body = body };
@@ -92,7 +97,8 @@ bool api_call(struct kctl *k, struct arena *a, const char *method, str path, str
 			return http_connect_error(k, err);
 		int64_t seconds;
 		str later = http_header(&out.headers, S("retry-after"));
-		if ((out.status == 429 || out.status >= 500) && attempt < MAX_RETRIES && str_to_i64(later, &seconds) && seconds >= 0) {
+		if ((out.status == 429 || out.status >= 500) && attempt < MAX_RETRIES && str_to_i64(later, &seconds) &&
+		    seconds >= 0) {
 			clock_sleep(NULL, MIN(seconds, INT64_C(30)) * NS_PER_SEC);
 			continue;
 		}
@@ -104,7 +110,8 @@ bool api_call(struct kctl *k, struct arena *a, const char *method, str path, str
 	}
 }
 
-struct value *api_json(struct kctl *k, struct arena *a, const char *method, str path, str content_type, str body, struct error *err)
+struct value *api_json(struct kctl *k, struct arena *a, const char *method, str path, str content_type, str body,
+                       struct error *err)
 {
 	str answer;
 	if (!api_call(k, a, method, path, content_type, body, S(JSON_TYPE), &answer, err))
@@ -117,8 +124,8 @@ struct value *api_get(struct kctl *k, str path, struct error *err)
 	return api_json(k, k->a, "GET", path, (str){ 0 }, (str){ 0 }, err);
 }
 
-bool api_lines(struct kctl *k, struct arena *a, str path, str accept, int64_t until, bool (*line)(void *ctx, str text), void *ctx,
-               struct error *err)
+bool api_lines(struct kctl *k, struct arena *a, str path, str accept, int64_t until, bool (*line)(void *ctx, str text),
+               void *ctx, struct error *err)
 {
 	struct http_call call = { .method = "GET", .path = path, .timeout_ms = -1 };
 	struct http_answer head;
@@ -177,7 +184,8 @@ static bool on_event(void *ctx, str text)
 {
 	struct watching *w = ctx;
 	struct error ignored;
-	struct value *event = json_parse(w->k->a, arena_dup(w->k->a, text), NULL, &ignored), *obj = value_get(event, S("object"));
+	struct value *event = json_parse(w->k->a, arena_dup(w->k->a, text), NULL, &ignored),
+	             *obj = value_get(event, S("object"));
 	str type = value_get_str(event, S("type"));
 	if (str_eqc(type, "BOOKMARK"))
 		return true;
@@ -190,7 +198,7 @@ static bool on_event(void *ctx, str text)
 }
 
 bool kc_watch_object(struct kctl *k, const struct rtype *t, str ns, str name, int64_t until,
-                  bool (*seen)(void *ctx, struct value *obj, struct error *err), void *ctx, struct error *err)
+                     bool (*seen)(void *ctx, struct value *obj, struct error *err), void *ctx, struct error *err)
 {
 	struct watching w = { .k = k, .seen = seen, .ctx = ctx, .err = err };
 	str selector = arena_concat(k->a, S("?fieldSelector=metadata.name%3D"), percent_encode(k->a, name));

@@ -57,12 +57,14 @@ static struct value *unite(struct arena *a, struct value *x, const struct value 
 	return x;
 }
 
-static struct value *three_way(struct kctl *k, const struct rtype *t, const struct value *original, const struct value *modified,
-                               const struct value *current, str *content_type, struct error *err)
+static struct value *three_way(struct kctl *k, const struct rtype *t, const struct value *original,
+                               const struct value *modified, const struct value *current, str *content_type,
+                               struct error *err)
 {
 	if (t->message) {
 		*content_type = S("application/strategic-merge-patch+json");
-		return strategic_make_three_way(k->a, t->message, original ? original : value_object(k->a), modified, current, err);
+		return strategic_make_three_way(k->a, t->message, original ? original : value_object(k->a), modified,
+		                                current, err);
 	}
 	*content_type = S("application/merge-patch+json");
 	struct value *change = nulls(k->a, merge_patch_make(k->a, current, modified), false);
@@ -87,21 +89,29 @@ static bool apply_one(struct kctl *k, struct target *t, struct error *err)
 {
 	struct value *modified = kc_apply_annotated(k, t->obj, NULL);
 	if (!t->name.n)
-		return error_set(err, "error when retrieving current configuration of:\nfrom server for: \"" STR_FMT "\": resource name may not be empty", STR_ARG(t->source));
+		return error_set(err,
+		                 "error when retrieving current configuration of:\nfrom server for: \"" STR_FMT
+		                 "\": resource name may not be empty",
+		                 STR_ARG(t->source));
 	struct value *current = api_get(k, target_path(k, t), err);
 	if (!current) {
 		if (error_is(err, "NotFound") && kc_from_server(err))
 			return create_it(k, t, modified, err);
-		return kc_from_server(err) ? kc_add_source(err, "retrieving current configuration of", t->source) : false;
+		return kc_from_server(err) ? kc_add_source(err, "retrieving current configuration of", t->source)
+		                           : false;
 	}
 	str last = value_str(value_path(current, S("metadata"), S("annotations"), S(LAST_APPLIED)));
 	struct value *original = NULL;
 	if (last.n)
 		original = json_parse(k->a, last, NULL, err);
 	else
-		kc_warn(k, "resource " STR_FMT " is missing the " LAST_APPLIED " annotation which is required by %s apply. %s apply should only be used on resources "
-		        "created declaratively by either %s create --save-config or %s apply. The missing annotation will be patched automatically.",
-		     STR_ARG(arena_concat(k->a, t->type->resource, S("/"), t->name)), k->program, k->program, k->program, k->program);
+		kc_warn(k,
+		        "resource " STR_FMT " is missing the " LAST_APPLIED
+		        " annotation which is required by %s apply. %s apply should only be used on resources "
+		        "created declaratively by either %s create --save-config or %s apply. The missing annotation "
+		        "will be patched automatically.",
+		        STR_ARG(arena_concat(k->a, t->type->resource, S("/"), t->name)), k->program, k->program,
+		        k->program, k->program);
 	str type;
 	struct value *patch = three_way(k, t->type, original, modified, current, &type, err);
 	if (!patch)
@@ -113,9 +123,14 @@ static bool apply_one(struct kctl *k, struct target *t, struct error *err)
 		current = api_json(k, k->a, "PATCH", path, type, json_text(k->a, patch, JSON_COMPACT), err);
 		if (!current) {
 			if (kc_from_server(err) && !error_is(err, "Invalid"))
-				error_wrap(err, "error when applying patch:\n" STR_FMT "\nto:\nResource: \"" STR_FMT ", Resource=" STR_FMT "\", GroupVersionKind: \"" STR_FMT ", Kind=" STR_FMT
-				           "\"\nName: \"" STR_FMT "\", Namespace: \"" STR_FMT "\"\nfor: \"" STR_FMT "\"", STR_ARG(json_text(k->a, patch, JSON_SORT | JSON_ESCAPE_HTML)),
-				           STR_ARG(kc_api_version(k, t->type)), STR_ARG(t->type->resource), STR_ARG(kc_api_version(k, t->type)), STR_ARG(t->type->kind),
+				error_wrap(err,
+				           "error when applying patch:\n" STR_FMT "\nto:\nResource: \"" STR_FMT
+				           ", Resource=" STR_FMT "\", GroupVersionKind: \"" STR_FMT ", Kind=" STR_FMT
+				           "\"\nName: \"" STR_FMT "\", Namespace: \"" STR_FMT "\"\nfor: \"" STR_FMT
+				           "\"",
+				           STR_ARG(json_text(k->a, patch, JSON_SORT | JSON_ESCAPE_HTML)),
+				           STR_ARG(kc_api_version(k, t->type)), STR_ARG(t->type->resource),
+				           STR_ARG(kc_api_version(k, t->type)), STR_ARG(t->type->kind),
 				           STR_ARG(t->name), STR_ARG(t->ns), STR_ARG(t->source));
 			return false;
 		}
@@ -126,9 +141,12 @@ static bool apply_one(struct kctl *k, struct target *t, struct error *err)
 static bool apply_server_side(struct kctl *k, struct target *t, struct error *err)
 {
 	str manager = flag_set(k, "field-manager") ? flag_text(k, "field-manager") : S("kubectl");
-	str path = arena_concat(k->a, target_path(k, t), S("?fieldManager="), manager, S("&fieldValidation=Strict&force="),
-	                        flag_bool(k, "force-conflicts") ? S("true") : S("false"), str_eqc(flag_text(k, "dry-run"), "server") ? S("&dryRun=All") : S(""));
-	struct value *obj = api_json(k, k->a, "PATCH", path, S("application/apply-patch+yaml"), json_text(k->a, t->obj, JSON_COMPACT), err);
+	str path =
+	        arena_concat(k->a, target_path(k, t), S("?fieldManager="), manager, S("&fieldValidation=Strict&force="),
+	                     flag_bool(k, "force-conflicts") ? S("true") : S("false"),
+	                     str_eqc(flag_text(k, "dry-run"), "server") ? S("&dryRun=All") : S(""));
+	struct value *obj = api_json(k, k->a, "PATCH", path, S("application/apply-patch+yaml"),
+	                             json_text(k->a, t->obj, JSON_COMPACT), err);
 	return obj && kc_print_done(k, t, obj, "serverside-applied", err);
 }
 
@@ -136,7 +154,8 @@ bool run_apply(struct kctl *k, struct error *err)
 {
 	struct targets list = { 0 };
 	if (k->args.n)
-		return kc_usage_error(k, err, "Unexpected args: [" STR_FMT "]", STR_ARG(kc_join(k->a, k->args.v, k->args.n, S(" "))));
+		return kc_usage_error(k, err, "Unexpected args: [" STR_FMT "]",
+		                      STR_ARG(kc_join(k->a, k->args.v, k->args.n, S(" "))));
 	if (flag_list(k, "filename")->n == 0)
 		return error_set(err, "must specify one of -f and -k");
 	if (flag_bool(k, "prune"))
@@ -147,7 +166,8 @@ bool run_apply(struct kctl *k, struct error *err)
 		return error_set(err, "no objects passed to apply");
 	for (size_t i = 0; i < list.n; i++) {
 		struct error why = { 0 };
-		if (!(flag_bool(k, "server-side") ? apply_server_side(k, &list.v[i], &why) : apply_one(k, &list.v[i], &why)))
+		if (!(flag_bool(k, "server-side") ? apply_server_side(k, &list.v[i], &why)
+		                                  : apply_one(k, &list.v[i], &why)))
 			kc_report(k, &why);
 	}
 	return true;

@@ -7,9 +7,11 @@
 
 enum { MAX_FILE = 3 << 20 };
 
-static struct value *send_patch(struct kctl *k, const struct target *t, str subresource, str type, str patch, struct error *err)
+static struct value *send_patch(struct kctl *k, const struct target *t, str subresource, str type, str patch,
+                                struct error *err)
 {
-	str path = arena_concat(k->a, target_path(k, t), subresource.n ? S("/") : S(""), subresource, kc_write_query(k));
+	str path =
+	        arena_concat(k->a, target_path(k, t), subresource.n ? S("/") : S(""), subresource, kc_write_query(k));
 	return api_json(k, k->a, "PATCH", path, type, patch, err);
 }
 
@@ -27,7 +29,7 @@ static size_t split_args(const struct kctl *k)
 // --- label and annotate ---
 
 struct changes {
-	struct value *set;      // key: text
+	struct value *set; // key: text
 	struct str_list remove;
 };
 
@@ -49,13 +51,15 @@ static bool parse_changes(struct kctl *k, const char *what, size_t from, struct 
 	return true;
 }
 
-static bool change_one(struct kctl *k, const struct target *t, const char *field, const struct changes *c, const char *const done[4], struct error *err)
+static bool change_one(struct kctl *k, const struct target *t, const char *field, const struct changes *c,
+                       const char *const done[4], struct error *err)
 {
 	bool labels = strcmp(field, "labels") == 0, added = false, removed = false;
 	const struct value *now = value_path(t->obj, S("metadata"), str_c(field));
 	if (flag_bool(k, "list")) {
 		for (size_t i = 0; value_is(now, V_OBJECT) && i < now->o.n; i++)
-			printf(STR_FMT "=" STR_FMT "\n", STR_ARG(now->o.v[i].key), STR_ARG(value_str(now->o.v[i].value)));
+			printf(STR_FMT "=" STR_FMT "\n", STR_ARG(now->o.v[i].key),
+			       STR_ARG(value_str(now->o.v[i].value)));
 		return true;
 	}
 	struct value *delta = value_object(k->a), *meta = value_object(k->a), *patch = value_object(k->a);
@@ -64,9 +68,15 @@ static bool change_one(struct kctl *k, const struct target *t, const char *field
 		bool there = value_get(now, key);
 		if (there && !flag_bool(k, "overwrite") && (!labels || !str_eq(old, text))) {
 			if (labels)
-				return error_set(err, "'" STR_FMT "' already has a value (" STR_FMT "), and --overwrite is false", STR_ARG(key), STR_ARG(old));
-			return error_set(err, "--overwrite is false but found the following declared annotation(s): '" STR_FMT "' already has a value (" STR_FMT ")",
-			                 STR_ARG(key), STR_ARG(old));
+				return error_set(err,
+				                 "'" STR_FMT "' already has a value (" STR_FMT
+				                 "), and --overwrite is false",
+				                 STR_ARG(key), STR_ARG(old));
+			return error_set(
+			        err,
+			        "--overwrite is false but found the following declared annotation(s): '" STR_FMT
+			        "' already has a value (" STR_FMT ")",
+			        STR_ARG(key), STR_ARG(old));
 		}
 		if (there && str_eq(old, text))
 			continue;
@@ -88,14 +98,16 @@ static bool change_one(struct kctl *k, const struct target *t, const char *field
 	value_set(k->a, patch, S("metadata"), meta);
 	struct value *obj = t->obj;
 	if ((added || removed || !labels) && !str_eqc(flag_text(k, "dry-run"), "client")) {
-		obj = send_patch(k, t, (str){ 0 }, S("application/merge-patch+json"), json_text(k->a, patch, JSON_COMPACT), err);
+		obj = send_patch(k, t, (str){ 0 }, S("application/merge-patch+json"),
+		                 json_text(k->a, patch, JSON_COMPACT), err);
 		if (!obj)
 			return false;
 	}
 	return kc_print_done(k, t, obj, done[(added ? 1 : 0) + (removed ? 2 : 0)], err);
 }
 
-static bool run_change(struct kctl *k, const char *field, const char *what, const char *const done[4], struct error *err)
+static bool run_change(struct kctl *k, const char *field, const char *what, const char *const done[4],
+                       struct error *err)
 {
 	size_t from = split_args(k);
 	struct changes c = { 0 };
@@ -103,7 +115,8 @@ static bool run_change(struct kctl *k, const char *field, const char *what, cons
 	if (!kc_check_dry_run(k, err) || !parse_changes(k, what, from, &c, err))
 		return false;
 	if (from == 0 && flag_list(k, "filename")->n == 0)
-		return error_set(err, "one or more resources must be specified as <resource> <name> or <resource>/<name>");
+		return error_set(err,
+		                 "one or more resources must be specified as <resource> <name> or <resource>/<name>");
 	if (c.set->o.n == 0 && c.remove.n == 0 && !flag_bool(k, "list"))
 		return error_set(err, "at least one %s update is required", what);
 	if (!targets_read(k, k->args.v, from, TARGETS_OBJECTS | TARGETS_NAMED, &list, err))
@@ -141,7 +154,8 @@ static struct value *pod_spec(const struct value *obj)
 }
 
 // Entries {"name":...,"image":...} for the containers of that name whose image is another one.
-static void image_entries(struct kctl *k, const struct value *spec, const char *list, str name, str image, struct value *patch, bool *found, bool *changed)
+static void image_entries(struct kctl *k, const struct value *spec, const char *list, str name, str image,
+                          struct value *patch, bool *found, bool *changed)
 {
 	const struct value *containers = value_get(spec, str_c(list));
 	for (size_t i = 0; value_is(containers, V_ARRAY) && i < containers->a.n; i++) {
@@ -176,7 +190,8 @@ static bool set_image_one(struct kctl *k, const struct target *t, size_t from, s
 	struct value *patch = value_object(k->a);
 	bool changed = false;
 	if (!spec)
-		return error_set(err, STR_FMT " " STR_FMT " the object is not a pod or does not have a pod template", STR_ARG(t->type->resource), STR_ARG(t->name));
+		return error_set(err, STR_FMT " " STR_FMT " the object is not a pod or does not have a pod template",
+		                 STR_ARG(t->type->resource), STR_ARG(t->name));
 	for (size_t i = from; i < k->args.n; i++) {
 		str name, image;
 		bool found = false;
@@ -196,9 +211,12 @@ static bool set_image_one(struct kctl *k, const struct target *t, size_t from, s
 		patch = nested(k, nested(k, patch, "jobTemplate"), "spec");
 	struct value *obj = t->obj;
 	if (!str_eqc(flag_text(k, "dry-run"), "client"))
-		obj = send_patch(k, t, (str){ 0 }, S("application/strategic-merge-patch+json"), json_text(k->a, patch, JSON_COMPACT), err);
+		obj = send_patch(k, t, (str){ 0 }, S("application/strategic-merge-patch+json"),
+		                 json_text(k->a, patch, JSON_COMPACT), err);
 	if (!obj)
-		return kc_from_server(err) && error_is(err, "Invalid") ? false : error_wrap(err, "failed to patch image update to pod template");
+		return kc_from_server(err) && error_is(err, "Invalid")
+		               ? false
+		               : error_wrap(err, "failed to patch image update to pod template");
 	return kc_print_done(k, t, obj, "image updated", err);
 }
 
@@ -207,12 +225,14 @@ bool run_set_image(struct kctl *k, struct error *err)
 	size_t from = split_args(k);
 	struct targets list = { 0 };
 	if (from == 0 && flag_list(k, "filename")->n == 0)
-		return error_set(err, "one or more resources must be specified as <resource> <name> or <resource>/<name>");
+		return error_set(err,
+		                 "one or more resources must be specified as <resource> <name> or <resource>/<name>");
 	if (from == k->args.n)
 		return error_set(err, "at least one image update is required");
 	for (size_t i = from; i < k->args.n; i++)
 		if (str_find_char(k->args.v[i], '=') <= 0)
-			return error_set(err, "all resources must be specified before image changes: " STR_FMT, STR_ARG(k->args.v[i]));
+			return error_set(err, "all resources must be specified before image changes: " STR_FMT,
+			                 STR_ARG(k->args.v[i]));
 	if (!kc_check_dry_run(k, err) || !targets_read(k, k->args.v, from, TARGETS_OBJECTS | TARGETS_NAMED, &list, err))
 		return false;
 	for (size_t i = 0; i < list.n; i++) {
@@ -227,17 +247,25 @@ bool run_set_image(struct kctl *k, struct error *err)
 
 bool run_patch(struct kctl *k, struct error *err)
 {
-	static const struct { const char *name, *content_type; } types[] = {
-		{ "json", "application/json-patch+json" }, { "merge", "application/merge-patch+json" }, { "strategic", "application/strategic-merge-patch+json" },
+	static const struct {
+		const char *name, *content_type;
+	} types[] = {
+		{ "json", "application/json-patch+json" },
+		{ "merge", "application/merge-patch+json" },
+		{ "strategic", "application/strategic-merge-patch+json" },
 	};
-	str name = kc_lower(k->a, flag_text(k, "type")), text = flag_text(k, "patch"), file = flag_text(k, "patch-file");
+	str name = kc_lower(k->a, flag_text(k, "type")), text = flag_text(k, "patch"),
+	    file = flag_text(k, "patch-file");
 	size_t type = 0;
 	while (type < ARRAY_LEN(types) && !str_eqc(name, types[type].name))
 		type++;
 	if (type == ARRAY_LEN(types))
-		return error_set(err, "--type must be one of [json merge strategic], not \"" STR_FMT "\"", STR_ARG(name));
+		return error_set(err, "--type must be one of [json merge strategic], not \"" STR_FMT "\"",
+		                 STR_ARG(name));
 	if (!text.n == !file.n)
-		return error_set(err, text.n ? "cannot specify --patch and --patch-file together" : "must specify --patch or --patch-file containing the contents of the patch");
+		return error_set(err,
+		                 text.n ? "cannot specify --patch and --patch-file together"
+		                        : "must specify --patch or --patch-file containing the contents of the patch");
 	if (file.n && !io_read_file(k->a, arena_cstr(k->a, file), MAX_FILE, &text, err))
 		return error_wrap(err, "unable to read patch file");
 	struct error why = { 0 };
@@ -245,7 +273,8 @@ bool run_patch(struct kctl *k, struct error *err)
 	if (!patch)
 		return error_set(err, "unable to parse \"" STR_FMT "\": %s", STR_ARG(text), why.text);
 	struct targets list = { 0 };
-	if (!kc_check_dry_run(k, err) || !targets_read(k, k->args.v, k->args.n, TARGETS_OBJECTS | TARGETS_NAMED, &list, err))
+	if (!kc_check_dry_run(k, err) ||
+	    !targets_read(k, k->args.v, k->args.n, TARGETS_OBJECTS | TARGETS_NAMED, &list, err))
 		return false;
 	for (size_t i = 0; i < list.n; i++) {
 		struct target *t = &list.v[i];
@@ -254,12 +283,14 @@ bool run_patch(struct kctl *k, struct error *err)
 			kc_print_done(k, t, t->obj, "patched", &why);
 			continue;
 		}
-		struct value *obj = send_patch(k, t, flag_text(k, "subresource"), str_c(types[type].content_type), json_text(k->a, patch, JSON_COMPACT), &why);
+		struct value *obj = send_patch(k, t, flag_text(k, "subresource"), str_c(types[type].content_type),
+		                               json_text(k->a, patch, JSON_COMPACT), &why);
 		if (!obj) {
 			kc_report(k, &why);
 			continue;
 		}
-		bool same = str_eq(value_str(value_path(obj, S("metadata"), S("resourceVersion"))), value_str(value_path(t->obj, S("metadata"), S("resourceVersion"))));
+		bool same = str_eq(value_str(value_path(obj, S("metadata"), S("resourceVersion"))),
+		                   value_str(value_path(t->obj, S("metadata"), S("resourceVersion"))));
 		if (!kc_print_done(k, t, obj, same ? "patched (no change)" : "patched", &why))
 			kc_report(k, &why);
 	}
@@ -268,7 +299,8 @@ bool run_patch(struct kctl *k, struct error *err)
 
 // --- scale ---
 
-static bool scale_one(struct kctl *k, const struct target *t, int64_t replicas, int64_t current, str version, struct error *err)
+static bool scale_one(struct kctl *k, const struct target *t, int64_t replicas, int64_t current, str version,
+                      struct error *err)
 {
 	struct value *scale = NULL;
 	str path = arena_concat(k->a, target_path(k, t), S("/scale"));
@@ -278,16 +310,19 @@ static bool scale_one(struct kctl *k, const struct target *t, int64_t replicas, 
 		int64_t now = kc_value_i64(value_path(scale, S("spec"), S("replicas")), 0);
 		str now_version = value_str(value_path(scale, S("metadata"), S("resourceVersion")));
 		if (current >= 0 && now != current)
-			return error_set(err, "Expected replicas to be %lld, was %lld", (long long)current, (long long)now);
+			return error_set(err, "Expected replicas to be %lld, was %lld", (long long)current,
+			                 (long long)now);
 		if (version.n && !str_eq(version, now_version))
-			return error_set(err, "Expected resource version to be " STR_FMT ", was " STR_FMT, STR_ARG(version), STR_ARG(now_version));
+			return error_set(err, "Expected resource version to be " STR_FMT ", was " STR_FMT,
+			                 STR_ARG(version), STR_ARG(now_version));
 	}
 	if (str_eqc(flag_text(k, "dry-run"), "client"))
 		return kc_print_done(k, t, t->obj, "scaled", err);
 	str patch = arena_printf(k->a, "{\"spec\":{\"replicas\":%lld}}", (long long)replicas);
 	if (!send_patch(k, t, S("scale"), S("application/merge-patch+json"), patch, err))
 		return false;
-	return kc_print_done(k, t, flag_text(k, "output").n ? api_get(k, target_path(k, t), err) : t->obj, "scaled", err);
+	return kc_print_done(k, t, flag_text(k, "output").n ? api_get(k, target_path(k, t), err) : t->obj, "scaled",
+	                     err);
 }
 
 struct scaling {
@@ -298,19 +333,22 @@ static bool is_scaled(void *ctx, struct value *obj, struct error *err)
 {
 	const struct scaling *s = ctx;
 	return !obj || (kc_value_i64(value_path(obj, S("status"), S("replicas")), 0) == s->replicas &&
-	                kc_value_i64(value_path(obj, S("status"), S("observedGeneration")), 0) >= kc_value_i64(value_path(obj, S("metadata"), S("generation")), 0));
+	                kc_value_i64(value_path(obj, S("status"), S("observedGeneration")), 0) >=
+	                        kc_value_i64(value_path(obj, S("metadata"), S("generation")), 0));
 }
 
 bool run_scale(struct kctl *k, struct error *err)
 {
 	struct targets list = { 0 };
 	int64_t replicas, current, timeout;
-	if (!flag_int(k, "replicas", &replicas, err) || !flag_int(k, "current-replicas", &current, err) || !flag_duration(k, "timeout", &timeout, err))
+	if (!flag_int(k, "replicas", &replicas, err) || !flag_int(k, "current-replicas", &current, err) ||
+	    !flag_duration(k, "timeout", &timeout, err))
 		return false;
 	if (!flag_set(k, "replicas"))
 		return error_set(err, "required flag(s) \"replicas\" not set");
 	if (replicas < 0)
-		return error_set(err, "The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0");
+		return error_set(err,
+		                 "The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0");
 	if (flag_bool(k, "all") && flag_text(k, "selector").n)
 		return error_set(err, "cannot set --all and --selector at the same time");
 	if (!kc_check_dry_run(k, err) || !targets_read(k, k->args.v, k->args.n, TARGETS_NAMED, &list, err))
@@ -322,7 +360,8 @@ bool run_scale(struct kctl *k, struct error *err)
 		struct scaling s = { replicas };
 		bool ok = scale_one(k, &list.v[i], replicas, current, flag_text(k, "resource-version"), &why);
 		if (ok && timeout > 0 && str_eqc(flag_text(k, "dry-run"), "none"))
-			ok = kc_watch_object(k, list.v[i].type, list.v[i].ns, list.v[i].name, clock_mono(NULL) + timeout, is_scaled, &s, &why);
+			ok = kc_watch_object(k, list.v[i].type, list.v[i].ns, list.v[i].name,
+			                     clock_mono(NULL) + timeout, is_scaled, &s, &why);
 		if (!ok)
 			kc_report(k, &why);
 	}

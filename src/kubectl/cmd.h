@@ -17,13 +17,26 @@ struct flag {
 	const char *bare;  // of the flag without "=value"; NULL: it takes the next argument
 	bool list;         // may be repeated; commas separate, too
 };
-#define FLAG_BOOL(name_, letter_) { .name = name_, .letter = letter_, .value = "false", .bare = "true" }
-#define FLAG_TRUE(name_) { .name = name_, .value = "true", .bare = "true" }
-#define FLAG_TEXT(name_, letter_, value_) { .name = name_, .letter = letter_, .value = value_ }
-#define FLAG_LIST(name_, letter_) { .name = name_, .letter = letter_, .value = "", .list = true }
+#define FLAG_BOOL(name_, letter_) \
+	{ \
+		.name = name_, .letter = letter_, .value = "false", .bare = "true" \
+	}
+#define FLAG_TRUE(name_) \
+	{ \
+		.name = name_, .value = "true", .bare = "true" \
+	}
+#define FLAG_TEXT(name_, letter_, value_) \
+	{ \
+		.name = name_, .letter = letter_, .value = value_ \
+	}
+#define FLAG_LIST(name_, letter_) \
+	{ \
+		.name = name_, .letter = letter_, .value = "", .list = true \
+	}
 // What all commands that read files have.
 #define FLAGS_FILES FLAG_LIST("filename", 'f'), FLAG_BOOL("recursive", 'R')
-#define FLAGS_SELECT FLAG_TEXT("selector", 'l', ""), FLAG_TEXT("field-selector", 0, ""), FLAG_BOOL("all-namespaces", 'A')
+#define FLAGS_SELECT \
+	FLAG_TEXT("selector", 'l', ""), FLAG_TEXT("field-selector", 0, ""), FLAG_BOOL("all-namespaces", 'A')
 
 struct flag_value {
 	const struct flag *def;
@@ -52,26 +65,32 @@ struct command {
 struct rtype;
 struct kctl {
 	struct arena *a;
-	const char *program;   // "kubectl"
-	str command;           // "rollout status"
+	const char *program; // "kubectl"
+	str command;         // "rollout status"
 	const struct command *cmd;
-	struct { struct flag_value *v; size_t n; } flags;
-	struct str_list args;  // what is left
-	ptrdiff_t dash;        // how many of them stand before "--"; -1: there is none
+	struct {
+		struct flag_value *v;
+		size_t n;
+	} flags;
+	struct str_list args; // what is left
+	ptrdiff_t dash;       // how many of them stand before "--"; -1: there is none
 	// The connection, from kubeconfig and flags.
 	struct http_client *http;
-	str server;            // "https://127.0.0.1:6443"
+	str server; // "https://127.0.0.1:6443"
 	str ns;
-	bool ns_given;         // by --namespace: it must match the objects'
+	bool ns_given; // by --namespace: it must match the objects'
 	str token, token_file;
 	str as, context;
 	struct str_list as_groups;
-	struct value *config;  // the merged kubeconfig
-	struct value *status;  // of the last answer that was a failure
-	struct { struct rtype **v; size_t n; } types; // that discovery told
+	struct value *config; // the merged kubeconfig
+	struct value *status; // of the last answer that was a failure
+	struct {
+		struct rtype **v;
+		size_t n;
+	} types; // that discovery told
 	bool discovered;
-	bool failed;           // something was reported: the exit status is 1
-	int exit_code;         // another exit status, set by exec
+	bool failed;   // something was reported: the exit status is 1
+	int exit_code; // another exit status, set by exec
 };
 
 str flag_text(const struct kctl *k, const char *name);
@@ -95,7 +114,7 @@ void kc_warn(struct kctl *k, const char *fmt, ...) __attribute__((format(printf,
 
 // --- kubeconfig (config.c) ----------------------------------------------------------------------------------------------
 
-bool config_load(struct kctl *k, struct error *err);   // files into k->config
+bool config_load(struct kctl *k, struct error *err);    // files into k->config
 bool config_connect(struct kctl *k, struct error *err); // k->http and k->ns
 bool run_config_view(struct kctl *k, struct error *err);
 bool run_config_current(struct kctl *k, struct error *err);
@@ -104,13 +123,16 @@ bool run_config_contexts(struct kctl *k, struct error *err);
 // --- The API (api.c) ----------------------------------------------------------------------------------------------------
 
 #define JSON_TYPE "application/json"
-#define TABLE_TYPE "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
+#define TABLE_TYPE \
+	"application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/" \
+	"json"
 
 // One exchange. The answer's body is in the arena; a status of 400 and more is an error with the text of the Status object.
-bool api_call(struct kctl *k, struct arena *a, const char *method, str path, str content_type, str body, str accept, str *answer,
-              struct error *err);
+bool api_call(struct kctl *k, struct arena *a, const char *method, str path, str content_type, str body, str accept,
+              str *answer, struct error *err);
 // The same with the answer parsed.
-struct value *api_json(struct kctl *k, struct arena *a, const char *method, str path, str content_type, str body, struct error *err);
+struct value *api_json(struct kctl *k, struct arena *a, const char *method, str path, str content_type, str body,
+                       struct error *err);
 struct value *api_get(struct kctl *k, str path, struct error *err);
 // Fills the headers that every request has.
 void api_headers(struct kctl *k, struct arena *a, struct http_headers *h);
@@ -119,12 +141,12 @@ bool api_fail(struct kctl *k, struct arena *a, int status, str body, struct erro
 bool kc_from_server(const struct error *err);
 // Lines of a streamed answer: calls `line` for each until the stream ends or it returns false.
 // until (monotonic nanoseconds, 0: never) ends it with the error "timed out waiting for the condition", reason Timeout.
-bool api_lines(struct kctl *k, struct arena *a, str path, str accept, int64_t until, bool (*line)(void *ctx, str text), void *ctx,
-               struct error *err);
+bool api_lines(struct kctl *k, struct arena *a, str path, str accept, int64_t until, bool (*line)(void *ctx, str text),
+               void *ctx, struct error *err);
 // Calls `seen` with the object as it is (NULL: there is none) and again after each change, until it returns true: then
 // the result is whether it left err alone. Broken watches are begun anew.
 bool kc_watch_object(struct kctl *k, const struct rtype *t, str ns, str name, int64_t until,
-                  bool (*seen)(void *ctx, struct value *obj, struct error *err), void *ctx, struct error *err);
+                     bool (*seen)(void *ctx, struct value *obj, struct error *err), void *ctx, struct error *err);
 bool http_connect_error(struct kctl *k, struct error *err);
 
 // --- Kinds of resources (types.c) ---------------------------------------------------------------------------------------
@@ -152,16 +174,23 @@ str kc_type_path(struct kctl *k, const struct rtype *t, str ns, str name);
 
 struct target {
 	const struct rtype *type;
-	str ns, name;       // name empty: the collection
-	struct value *obj;  // from a file or the server; NULL: not read
-	str source;         // the file
+	str ns, name;      // name empty: the collection
+	struct value *obj; // from a file or the server; NULL: not read
+	str source;        // the file
 };
 struct targets {
 	struct target *v;
 	size_t n;
 	bool single; // one object was named (no list)
 };
-enum { TARGETS_OBJECTS = 1, TARGETS_FILES_ONLY = 2, TARGETS_ALLOW_EMPTY = 4, TARGETS_COLLECTIONS = 8, TARGETS_SKIP_MISSING = 16, TARGETS_NAMED = 32 };
+enum {
+	TARGETS_OBJECTS = 1,
+	TARGETS_FILES_ONLY = 2,
+	TARGETS_ALLOW_EMPTY = 4,
+	TARGETS_COLLECTIONS = 8,
+	TARGETS_SKIP_MISSING = 16,
+	TARGETS_NAMED = 32
+};
 // From -f, TYPE NAME..., TYPE/NAME..., TYPE -l SELECTOR, --all. Collections are expanded into their objects, unless
 // TARGETS_COLLECTIONS. With TARGETS_OBJECTS the objects are read from the server. With TARGETS_NAMED a name, a selector or
 // --all must be there. `args` is the part of k->args that names things. Objects that cannot be read are reported.
@@ -171,8 +200,10 @@ bool targets_from_files(struct kctl *k, struct targets *out, struct error *err);
 str target_path(struct kctl *k, const struct target *t);
 // "pod/web-0", "deployment.apps/web"
 str target_label(struct kctl *k, const struct target *t);
-bool kc_list_all(struct kctl *k, const struct rtype *t, str ns, str label_selector, str field_selector, struct value **list, struct error *err);
-str kc_selector_query(struct kctl *k, str label_selector, str field_selector); // "labelSelector=...&fieldSelector=..." or empty
+bool kc_list_all(struct kctl *k, const struct rtype *t, str ns, str label_selector, str field_selector,
+                 struct value **list, struct error *err);
+str kc_selector_query(struct kctl *k, str label_selector,
+                      str field_selector); // "labelSelector=...&fieldSelector=..." or empty
 
 // --- Printers (print.c, jsonpath.c) --------------------------------------------------------------------------------------
 
@@ -181,11 +212,11 @@ str kc_selector_query(struct kctl *k, str label_selector, str field_selector); /
 struct table {
 	struct buf text;
 	int min_width, padding;
-	bool remember;   // columns never get narrower from flush to flush
+	bool remember; // columns never get narrower from flush to flush
 	bool in_row;
 	int widths[64];
 };
-void kc_table_init(struct table *t);    // as kubectl get prints
+void kc_table_init(struct table *t);           // as kubectl get prints
 void kc_table_cell(struct table *t, str text); // into the last row
 void kc_table_row(struct table *t);            // begins a new one
 void kc_table_flush(struct table *t, FILE *to);
@@ -195,7 +226,8 @@ void kc_table_free(struct table *t);
 bool is_object_format(str format);
 bool kc_print_object(struct kctl *k, FILE *to, str format, const struct value *obj, struct error *err);
 // "pod/web created" with -o name and the like obeyed.
-bool kc_print_done(struct kctl *k, const struct target *t, const struct value *obj, const char *done, struct error *err);
+bool kc_print_done(struct kctl *k, const struct target *t, const struct value *obj, const char *done,
+                   struct error *err);
 void kc_print_yaml(FILE *to, const struct value *v);
 void kc_print_json(FILE *to, const struct value *v);
 // Without managedFields, which nobody wants to read.
@@ -208,11 +240,11 @@ void kc_write_plain(struct buf *to, const struct value *v);
 
 // --- Texts (text.c) -----------------------------------------------------------------------------------------------------
 
-str kc_human_duration(struct arena *a, int64_t seconds);                  // "5m30s", "3d4h"
-str kc_age_of(struct arena *a, str time);                                  // since an RFC 3339 time; "<unknown>"
+str kc_human_duration(struct arena *a, int64_t seconds); // "5m30s", "3d4h"
+str kc_age_of(struct arena *a, str time);                // since an RFC 3339 time; "<unknown>"
 str kc_lower(struct arena *a, str s);
 str kc_upper(struct arena *a, str s);
-str kc_quoted(struct arena *a, str s);                                     // as Go's %q
+str kc_quoted(struct arena *a, str s); // as Go's %q
 str kc_join(struct arena *a, const str *v, size_t n, str separator);
 int64_t kc_value_i64(const struct value *v, int64_t otherwise);
 bool kc_value_true(const struct value *v);

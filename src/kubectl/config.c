@@ -23,7 +23,8 @@ static void merge_list(struct arena *a, struct value *to, struct value *from, st
 	for (size_t i = 0; i < theirs->a.n; i++) {
 		bool there = false;
 		for (size_t j = 0; j < mine->a.n; j++)
-			there = there || str_eq(value_get_str(mine->a.v[j], S("name")), value_get_str(theirs->a.v[i], S("name")));
+			there = there || str_eq(value_get_str(mine->a.v[j], S("name")),
+			                        value_get_str(theirs->a.v[i], S("name")));
 		if (!there)
 			value_append(a, mine, theirs->a.v[i]);
 	}
@@ -32,9 +33,13 @@ static void merge_list(struct arena *a, struct value *to, struct value *from, st
 // Paths in a kubeconfig are relative to it.
 static void anchor_paths(struct arena *a, struct value *config, str dir)
 {
-	static const struct { const char *list, *inner, *field; } paths[] = {
-		{ "clusters", "cluster", "certificate-authority" }, { "users", "user", "client-certificate" },
-		{ "users", "user", "client-key" },                  { "users", "user", "tokenFile" },
+	static const struct {
+		const char *list, *inner, *field;
+	} paths[] = {
+		{ "clusters", "cluster", "certificate-authority" },
+		{ "users", "user", "client-certificate" },
+		{ "users", "user", "client-key" },
+		{ "users", "user", "tokenFile" },
 	};
 	for (size_t p = 0; p < ARRAY_LEN(paths); p++) {
 		struct value *list = value_get(config, str_c(paths[p].list));
@@ -42,7 +47,8 @@ static void anchor_paths(struct arena *a, struct value *config, str dir)
 			struct value *inner = value_get(list->a.v[i], str_c(paths[p].inner));
 			str path = value_get_str(inner, str_c(paths[p].field));
 			if (path.n && path.p[0] != '/')
-				value_set(a, inner, str_c(paths[p].field), value_string(a, arena_concat(a, dir, S("/"), path)));
+				value_set(a, inner, str_c(paths[p].field),
+				          value_string(a, arena_concat(a, dir, S("/"), path)));
 		}
 	}
 }
@@ -104,11 +110,13 @@ static struct value *named(struct kctl *k, const char *list, str name, const cha
 }
 
 // PEM text from a flag's file, base64 data or a file of the kubeconfig, in this order.
-static bool pem(struct kctl *k, const char *flag, const struct value *from, str data_key, str file_key, str *out, struct error *err)
+static bool pem(struct kctl *k, const char *flag, const struct value *from, str data_key, str file_key, str *out,
+                struct error *err)
 {
 	str file = flag_text(k, flag), data = file.n ? (str){ 0 } : value_get_str(from, data_key);
 	if (data.n)
-		return base64_decode(k->a, data, out) || error_set(err, STR_FMT ": illegal base64 data", STR_ARG(data_key));
+		return base64_decode(k->a, data, out) ||
+		       error_set(err, STR_FMT ": illegal base64 data", STR_ARG(data_key));
 	if (!file.n)
 		file = value_get_str(from, file_key);
 	if (file.n && !io_read_file(k->a, arena_cstr(k->a, file), MAX_FILE, out, err))
@@ -151,7 +159,9 @@ bool config_connect(struct kctl *k, struct error *err)
 		k->context = value_get_str(k->config, S("current-context"));
 	struct value *context = named(k, "contexts", k->context, "context"), *cluster = NULL, *user = NULL;
 	if (!context && flag_text(k, "context").n)
-		return error_api(err, 500, "Connection", "Error in configuration: context was not found for specified context: " STR_FMT, STR_ARG(k->context));
+		return error_api(err, 500, "Connection",
+		                 "Error in configuration: context was not found for specified context: " STR_FMT,
+		                 STR_ARG(k->context));
 	str cluster_name = flag_text(k, "cluster"), user_name = flag_text(k, "user");
 	bool cluster_given = cluster_name.n > 0, user_given = user_name.n > 0;
 	if (!cluster_given)
@@ -165,7 +175,8 @@ bool config_connect(struct kctl *k, struct error *err)
 	if (!user && user_given)
 		return error_set(err, "auth info \"" STR_FMT "\" does not exist", STR_ARG(user_name));
 	if (value_get(user, S("exec")) || value_get(user, S("auth-provider")))
-		return error_set(err, "user \"" STR_FMT "\": credential plug-ins are not supported", STR_ARG(user_name));
+		return error_set(err, "user \"" STR_FMT "\": credential plug-ins are not supported",
+		                 STR_ARG(user_name));
 	k->ns = flag_text(k, "namespace");
 	k->ns_given = k->ns.n > 0;
 	if (!k->ns.n)
@@ -188,13 +199,16 @@ bool config_connect(struct kctl *k, struct error *err)
 		k->ns = S("default");
 	while (str_cut_suffix(&k->server, S("/")))
 		;
-	tls.insecure = flag_bool(k, "insecure-skip-tls-verify") || kc_value_true(value_get(cluster, S("insecure-skip-tls-verify")));
+	tls.insecure = flag_bool(k, "insecure-skip-tls-verify") ||
+	               kc_value_true(value_get(cluster, S("insecure-skip-tls-verify")));
 	str server_name = flag_text(k, "tls-server-name");
 	if (!server_name.n)
 		server_name = value_get_str(cluster, S("tls-server-name"));
 	tls.server_name = server_name.n ? arena_cstr(k->a, server_name) : NULL;
-	if (!pem(k, "certificate-authority", cluster, S("certificate-authority-data"), S("certificate-authority"), &tls.ca_pem, err) ||
-	    !pem(k, "client-certificate", user, S("client-certificate-data"), S("client-certificate"), &tls.cert_pem, err) ||
+	if (!pem(k, "certificate-authority", cluster, S("certificate-authority-data"), S("certificate-authority"),
+	         &tls.ca_pem, err) ||
+	    !pem(k, "client-certificate", user, S("client-certificate-data"), S("client-certificate"), &tls.cert_pem,
+	         err) ||
 	    !pem(k, "client-key", user, S("client-key-data"), S("client-key"), &tls.key_pem, err))
 		return false;
 	k->as = flag_text(k, "as");
@@ -204,7 +218,8 @@ bool config_connect(struct kctl *k, struct error *err)
 	if (!kc_duration_parse(timeout_text, &timeout)) {
 		int64_t seconds;
 		if (!str_to_i64(timeout_text, &seconds))
-			return error_set(err, "Invalid timeout value. Timeout must be a single integer in seconds, or an integer followed by a corresponding time unit (e.g. 1s | 2m | 3h)");
+			return error_set(err, "Invalid timeout value. Timeout must be a single integer in seconds, or "
+			                      "an integer followed by a corresponding time unit (e.g. 1s | 2m | 3h)");
 		timeout = seconds * 1000000000;
 	}
 	struct tls_context *context_tls = NULL;
@@ -227,16 +242,21 @@ bool config_connect(struct kctl *k, struct error *err)
 
 static void redact(struct kctl *k, struct value *config)
 {
-	static const struct { const char *list, *inner, *field, *shown; } secrets[] = {
-		{ "clusters", "cluster", "certificate-authority-data", "DATA+OMITTED" }, { "users", "user", "client-certificate-data", "DATA+OMITTED" },
-		{ "users", "user", "client-key-data", "DATA+OMITTED" },                  { "users", "user", "token", "REDACTED" },
+	static const struct {
+		const char *list, *inner, *field, *shown;
+	} secrets[] = {
+		{ "clusters", "cluster", "certificate-authority-data", "DATA+OMITTED" },
+		{ "users", "user", "client-certificate-data", "DATA+OMITTED" },
+		{ "users", "user", "client-key-data", "DATA+OMITTED" },
+		{ "users", "user", "token", "REDACTED" },
 	};
 	for (size_t s = 0; s < ARRAY_LEN(secrets); s++) {
 		struct value *list = value_get(config, str_c(secrets[s].list));
 		for (size_t i = 0; value_is(list, V_ARRAY) && i < list->a.n; i++) {
 			struct value *inner = value_get(list->a.v[i], str_c(secrets[s].inner));
 			if (value_get(inner, str_c(secrets[s].field)))
-				value_set(k->a, inner, str_c(secrets[s].field), value_string(k->a, str_c(secrets[s].shown)));
+				value_set(k->a, inner, str_c(secrets[s].field),
+				          value_string(k->a, str_c(secrets[s].shown)));
 		}
 	}
 }

@@ -13,8 +13,10 @@ str kc_write_query(struct kctl *k)
 	if (manager.n)
 		buf_printf(&b, "&fieldManager=" STR_FMT, STR_ARG(percent_encode(k->a, manager)));
 	if (validate.n)
-		buf_printf(&b, "&fieldValidation=%s", str_eqc(validate, "true") || str_eqc(validate, "strict") ? "Strict" :
-		           str_eqc(validate, "warn") ? "Warn" : "Ignore");
+		buf_printf(&b, "&fieldValidation=%s",
+		           str_eqc(validate, "true") || str_eqc(validate, "strict") ? "Strict"
+		           : str_eqc(validate, "warn")                              ? "Warn"
+		                                                                    : "Ignore");
 	if (str_eqc(dry, "server"))
 		buf_add(&b, S("&dryRun=All"));
 	if (b.n)
@@ -29,7 +31,8 @@ bool kc_check_dry_run(struct kctl *k, struct error *err)
 		return true;
 	if (str_eqc(dry, "unchanged"))
 		return error_set(err, "a value must be given with --dry-run: \"none\", \"server\" or \"client\"");
-	return error_set(err, "Invalid dry-run value (" STR_FMT "). Must be \"none\", \"server\", or \"client\".", STR_ARG(dry));
+	return error_set(err, "Invalid dry-run value (" STR_FMT "). Must be \"none\", \"server\", or \"client\".",
+	                 STR_ARG(dry));
 }
 
 bool kc_add_source(struct error *err, const char *verb, str source)
@@ -56,11 +59,13 @@ bool run_create(struct kctl *k, struct error *err)
 {
 	if (flag_list(k, "filename")->n == 0) {
 		if (k->args.n)
-			return error_set(err, "unknown command \"" STR_FMT "\" for \"%s create\"", STR_ARG(k->args.v[0]), k->program);
+			return error_set(err, "unknown command \"" STR_FMT "\" for \"%s create\"",
+			                 STR_ARG(k->args.v[0]), k->program);
 		return error_set(err, "must specify one of -f and -k");
 	}
 	if (k->args.n)
-		return kc_usage_error(k, err, "Unexpected args: [" STR_FMT "]", STR_ARG(kc_join(k->a, k->args.v, k->args.n, S(" "))));
+		return kc_usage_error(k, err, "Unexpected args: [" STR_FMT "]",
+		                      STR_ARG(kc_join(k->a, k->args.v, k->args.n, S(" "))));
 	struct targets list = { 0 };
 	if (!kc_check_dry_run(k, err) || !targets_from_files(k, &list, err))
 		return false;
@@ -96,7 +101,8 @@ static bool fill_data(struct kctl *k, struct value *obj, bool secret, struct err
 	for (size_t i = 0; i < literals->n; i++) {
 		str key, value;
 		if (!str_split(literals->v[i], '=', &key, &value) || !key.n)
-			return error_set(err, "invalid literal source " STR_FMT ", expected key=value", STR_ARG(literals->v[i]));
+			return error_set(err, "invalid literal source " STR_FMT ", expected key=value",
+			                 STR_ARG(literals->v[i]));
 		value_set(k->a, data, key, text_value(k, secret ? base64_encode(k->a, value) : value));
 	}
 	for (size_t i = 0; i < files->n; i++) {
@@ -108,7 +114,8 @@ static bool fill_data(struct kctl *k, struct value *obj, bool secret, struct err
 		if (!io_read_file(k->a, arena_cstr(k->a, path), MAX_FILE, &text, err))
 			return error_wrap(err, "error reading " STR_FMT, STR_ARG(path));
 		bool bytes = !secret && !str_utf8_valid(text);
-		value_set(k->a, bytes ? binary : data, key, text_value(k, secret || bytes ? base64_encode(k->a, text) : text));
+		value_set(k->a, bytes ? binary : data, key,
+		          text_value(k, secret || bytes ? base64_encode(k->a, text) : text));
 	}
 	if (data->o.n)
 		value_set(k->a, obj, S("data"), data);
@@ -157,9 +164,12 @@ static bool fill_deployment(struct kctl *k, struct value *obj, str name, struct 
 
 bool run_create_object(struct kctl *k, struct error *err)
 {
-	static const struct { const char *command, *api_version, *kind; } kinds[] = {
-		{ "namespace", "v1", "Namespace" }, { "deployment", "apps/v1", "Deployment" }, { "configmap", "v1", "ConfigMap" },
-		{ "secret", "v1", "Secret" }, { "serviceaccount", "v1", "ServiceAccount" },
+	static const struct {
+		const char *command, *api_version, *kind;
+	} kinds[] = {
+		{ "namespace", "v1", "Namespace" },           { "deployment", "apps/v1", "Deployment" },
+		{ "configmap", "v1", "ConfigMap" },           { "secret", "v1", "Secret" },
+		{ "serviceaccount", "v1", "ServiceAccount" },
 	};
 	size_t i = 0, skip = 0;
 	while (strcmp(kinds[i].command, k->cmd->name) != 0)

@@ -84,7 +84,8 @@ str d_controller(struct describer *d)
 	const struct value *owners = value_path(d->obj, S("metadata"), S("ownerReferences"));
 	for (size_t i = 0; i < d_count(owners); i++)
 		if (kc_value_true(value_get(owners->a.v[i], S("controller"))))
-			return arena_concat(d->k->a, d_member(owners->a.v[i], "kind"), S("/"), d_member(owners->a.v[i], "name"));
+			return arena_concat(d->k->a, d_member(owners->a.v[i], "kind"), S("/"),
+			                    d_member(owners->a.v[i], "name"));
 	return (str){ 0 };
 }
 
@@ -94,7 +95,8 @@ void d_labels(struct describer *d, const char *title, const struct value *labels
 	struct member *m = d_sorted(d, labels, &n);
 	d_line(d, 0, "%s:\t%s", title, n ? "" : "<none>\n");
 	for (size_t i = 0; i < n; i++)
-		d_line(d, 0, "%s" STR_FMT "=" STR_FMT "\n", i ? "\t" : "", STR_ARG(m[i].key), STR_ARG(value_str(m[i].value)));
+		d_line(d, 0, "%s" STR_FMT "=" STR_FMT "\n", i ? "\t" : "", STR_ARG(m[i].key),
+		       STR_ARG(value_str(m[i].value)));
 }
 
 void d_annotations(struct describer *d, const char *title, const struct value *annotations)
@@ -116,7 +118,8 @@ void d_annotations(struct describer *d, const char *title, const struct value *a
 		d_line(d, 0, STR_FMT ":\n", STR_ARG(key));
 		while (str_next(&value, '\n', &line)) {
 			bool cut = line.n > LONGEST_ANNOTATION - 2;
-			d_line(d, 0, "\t  " STR_FMT "%s\n", STR_ARG(str_sub(line, 0, LONGEST_ANNOTATION - 2)), cut ? "..." : "");
+			d_line(d, 0, "\t  " STR_FMT "%s\n", STR_ARG(str_sub(line, 0, LONGEST_ANNOTATION - 2)),
+			       cut ? "..." : "");
 		}
 	}
 	if (!shown)
@@ -125,7 +128,8 @@ void d_annotations(struct describer *d, const char *title, const struct value *a
 
 static int by_toleration_key(const void *x, const void *y)
 {
-	return str_cmp(value_get_str(*(struct value *const *)x, S("key")), value_get_str(*(struct value *const *)y, S("key")));
+	return str_cmp(value_get_str(*(struct value *const *)x, S("key")),
+	               value_get_str(*(struct value *const *)y, S("key")));
 }
 
 void d_tolerations(struct describer *d, const char *title, const struct value *list)
@@ -183,7 +187,8 @@ static bool find_events(struct describer *d, str uid, struct value *all)
 	buf_printf(&b, "involvedObject.name=" STR_FMT, STR_ARG(d_text(d->obj, "metadata", "name")));
 	if (ns.n)
 		buf_printf(&b, ",involvedObject.namespace=" STR_FMT, STR_ARG(ns));
-	buf_printf(&b, ",involvedObject.kind=" STR_FMT ",involvedObject.uid=" STR_FMT, STR_ARG(d->type->kind), STR_ARG(uid));
+	buf_printf(&b, ",involvedObject.kind=" STR_FMT ",involvedObject.uid=" STR_FMT, STR_ARG(d->type->kind),
+	           STR_ARG(uid));
 	if (!events || !kc_list_all(k, events, ns, (str){ 0 }, buf_str(&b), &list, &ignored))
 		return false;
 	struct value *items = value_get(list, S("items"));
@@ -209,18 +214,23 @@ void d_events(struct describer *d)
 	for (size_t i = 0; i < all->a.n; i++) {
 		const struct value *e = all->a.v[i], *series = value_get(e, S("series"));
 		struct arena *a = d->k->a;
-		str first = d_member(e, "eventTime"), source = d_text(e, "source", "component"), message = str_trim(d_member(e, "message"));
+		str first = d_member(e, "eventTime"), source = d_text(e, "source", "component"),
+		    message = str_trim(d_member(e, "message"));
 		str field = d_text(e, "involvedObject", "fieldPath");
 		str age = kc_age_of(a, first.n ? first : d_member(e, "firstTimestamp"));
 		long long count = d_number(value_is(series, V_OBJECT) ? series : e, "count");
 		if (value_is(series, V_OBJECT))
-			age = arena_printf(a, STR_FMT " (x%lld over " STR_FMT ")", STR_ARG(kc_age_of(a, d_member(series, "lastObservedTime"))), count, STR_ARG(age));
+			age = arena_printf(a, STR_FMT " (x%lld over " STR_FMT ")",
+			                   STR_ARG(kc_age_of(a, d_member(series, "lastObservedTime"))), count,
+			                   STR_ARG(age));
 		else if (count > 1)
-			age = arena_printf(a, STR_FMT " (x%lld over " STR_FMT ")", STR_ARG(kc_age_of(a, d_member(e, "lastTimestamp"))), count, STR_ARG(age));
+			age = arena_printf(a, STR_FMT " (x%lld over " STR_FMT ")",
+			                   STR_ARG(kc_age_of(a, d_member(e, "lastTimestamp"))), count, STR_ARG(age));
 		if (!source.n)
 			source = d_member(e, "reportingComponent");
-		d_line(d, 1, STR_FMT "\t" STR_FMT "\t" STR_FMT "\t" STR_FMT "\t" STR_FMT "%s" STR_FMT "\n", STR_ARG(d_member(e, "type")), STR_ARG(d_member(e, "reason")),
-		       STR_ARG(age), STR_ARG(source), STR_ARG(field), field.n ? ": " : "", STR_ARG(message));
+		d_line(d, 1, STR_FMT "\t" STR_FMT "\t" STR_FMT "\t" STR_FMT "\t" STR_FMT "%s" STR_FMT "\n",
+		       STR_ARG(d_member(e, "type")), STR_ARG(d_member(e, "reason")), STR_ARG(age), STR_ARG(source),
+		       STR_ARG(field), field.n ? ": " : "", STR_ARG(message));
 	}
 }
 
@@ -304,7 +314,8 @@ static void content(struct describer *d, int level, const struct value *v, bool 
 
 void describe_generic(struct describer *d)
 {
-	d_line(d, 0, "Name:\t" STR_FMT "\nNamespace:\t" STR_FMT "\n", STR_ARG(d_text(d->obj, "metadata", "name")), STR_ARG(d_text(d->obj, "metadata", "namespace")));
+	d_line(d, 0, "Name:\t" STR_FMT "\nNamespace:\t" STR_FMT "\n", STR_ARG(d_text(d->obj, "metadata", "name")),
+	       STR_ARG(d_text(d->obj, "metadata", "namespace")));
 	d_labels(d, "Labels", value_path(d->obj, S("metadata"), S("labels")));
 	d_annotations(d, "Annotations", value_path(d->obj, S("metadata"), S("annotations")));
 	content(d, 0, d->obj, true, false);
@@ -323,9 +334,14 @@ static const struct {
 	const char *group, *kind;
 	bool (*describe)(struct describer *d);
 } kinds[] = {
-	{ "", "Pod", pod_all },                     { "apps", "Deployment", describe_deployment }, { "apps", "ReplicaSet", describe_replicaset },
-	{ "", "Service", describe_service },        { "", "Node", describe_node },                 { "", "ConfigMap", describe_configmap },
-	{ "", "Secret", describe_secret },          { "", "Namespace", describe_namespace },
+	{ "", "Pod", pod_all },
+	{ "apps", "Deployment", describe_deployment },
+	{ "apps", "ReplicaSet", describe_replicaset },
+	{ "", "Service", describe_service },
+	{ "", "Node", describe_node },
+	{ "", "ConfigMap", describe_configmap },
+	{ "", "Secret", describe_secret },
+	{ "", "Namespace", describe_namespace },
 };
 
 static void describe_one(struct kctl *k, const struct target *t, bool events, size_t place)
@@ -336,7 +352,8 @@ static void describe_one(struct kctl *k, const struct target *t, bool events, si
 	d.out.padding = 2;
 	d.out.remember = false;
 	size_t i = 0;
-	while (i < ARRAY_LEN(kinds) && !(str_eqc(t->type->group, kinds[i].group) && str_eqc(t->type->kind, kinds[i].kind)))
+	while (i < ARRAY_LEN(kinds) &&
+	       !(str_eqc(t->type->group, kinds[i].group) && str_eqc(t->type->kind, kinds[i].kind)))
 		i++;
 	if (place)
 		printf("\n\n");
@@ -386,7 +403,10 @@ bool run_describe(struct kctl *k, struct error *err)
 {
 	struct targets list = { 0 };
 	if (k->args.n == 0 && flag_list(k, "filename")->n == 0) {
-		fprintf(stderr, "You must specify the type of resource to describe. Use \"%s api-resources\" for a complete list of supported resources.\n\n", k->program);
+		fprintf(stderr,
+		        "You must specify the type of resource to describe. Use \"%s api-resources\" for a complete "
+		        "list of supported resources.\n\n",
+		        k->program);
 		return kc_usage_error(k, err, "Required resource not specified.");
 	}
 	bool prefix = k->args.n == 2 && str_find_char(k->args.v[0], '/') < 0 && str_find_char(k->args.v[0], ',') < 0;

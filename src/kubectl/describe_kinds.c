@@ -11,7 +11,8 @@ static void head(struct describer *d, bool created, bool labels)
 	if (d->type->namespaced)
 		d_line(d, 0, "Namespace:\t" STR_FMT "\n", STR_ARG(d_member(meta, "namespace")));
 	if (created)
-		d_line(d, 0, "CreationTimestamp:\t" STR_FMT "\n", STR_ARG(d_time(d, d_member(meta, "creationTimestamp"))));
+		d_line(d, 0, "CreationTimestamp:\t" STR_FMT "\n",
+		       STR_ARG(d_time(d, d_member(meta, "creationTimestamp"))));
 	if (!labels)
 		return;
 	d_labels(d, "Labels", value_get(meta, S("labels")));
@@ -24,8 +25,8 @@ static void conditions(struct describer *d)
 	if (d_count(list))
 		d_raw(d, S("Conditions:\n  Type\tStatus\tReason\n  ----\t------\t------\n"));
 	for (size_t i = 0; i < d_count(list); i++)
-		d_line(d, 1, STR_FMT " \t" STR_FMT "\t" STR_FMT "\n", STR_ARG(d_member(list->a.v[i], "type")), STR_ARG(d_member(list->a.v[i], "status")),
-		       STR_ARG(d_member(list->a.v[i], "reason")));
+		d_line(d, 1, STR_FMT " \t" STR_FMT "\t" STR_FMT "\n", STR_ARG(d_member(list->a.v[i], "type")),
+		       STR_ARG(d_member(list->a.v[i], "status")), STR_ARG(d_member(list->a.v[i], "reason")));
 }
 
 static str number_or_text(struct describer *d, const struct value *v)
@@ -40,7 +41,8 @@ static bool owned(const struct value *obj, str uid)
 {
 	const struct value *owners = value_path(obj, S("metadata"), S("ownerReferences"));
 	for (size_t i = 0; i < d_count(owners); i++)
-		if (kc_value_true(value_get(owners->a.v[i], S("controller"))) && str_eq(d_member(owners->a.v[i], "uid"), uid))
+		if (kc_value_true(value_get(owners->a.v[i], S("controller"))) &&
+		    str_eq(d_member(owners->a.v[i], "uid"), uid))
 			return true;
 	return false;
 }
@@ -58,13 +60,16 @@ static void replica_sets(struct describer *d)
 	struct error ignored = { 0 };
 	struct value *list;
 	const struct rtype *t = kc_type_of_kind(d->k, S("apps/v1"), S("ReplicaSet"), &ignored);
-	str selector = kc_selector_text(d->k->a, value_path(d->obj, S("spec"), S("selector"))), uid = d_text(d->obj, "metadata", "uid");
+	str selector = kc_selector_text(d->k->a, value_path(d->obj, S("spec"), S("selector"))),
+	    uid = d_text(d->obj, "metadata", "uid");
 	if (!t || !kc_list_all(d->k, t, d_text(d->obj, "metadata", "namespace"), selector, (str){ 0 }, &list, &ignored))
 		return;
-	const struct value *items = value_get(list, S("items")), *template = value_path(d->obj, S("spec"), S("template")), *newest = NULL;
+	const struct value *items = value_get(list, S("items")),
+	                   *template = value_path(d->obj, S("spec"), S("template")), *newest = NULL;
 	struct str_list old = { 0 };
 	for (size_t i = 0; i < d_count(items); i++)
-		if (!newest && owned(items->a.v[i], uid) && same_template(d->k->a, value_path(items->a.v[i], S("spec"), S("template")), template))
+		if (!newest && owned(items->a.v[i], uid) &&
+		    same_template(d->k->a, value_path(items->a.v[i], S("spec"), S("template")), template))
 			newest = items->a.v[i];
 	str text = S("<none>");
 	bool any = newest != NULL;
@@ -72,7 +77,9 @@ static void replica_sets(struct describer *d)
 		const struct value *rs = items->a.v[i];
 		if (!owned(rs, uid))
 			continue;
-		str line = arena_printf(d->k->a, STR_FMT " (%lld/%lld replicas created)", STR_ARG(d_text(rs, "metadata", "name")), d_number(value_get(rs, S("status")), "replicas"),
+		str line = arena_printf(d->k->a, STR_FMT " (%lld/%lld replicas created)",
+		                        STR_ARG(d_text(rs, "metadata", "name")),
+		                        d_number(value_get(rs, S("status")), "replicas"),
 		                        d_number(value_get(rs, S("spec")), "replicas"));
 		any = true;
 		if (rs == newest)
@@ -82,20 +89,25 @@ static void replica_sets(struct describer *d)
 	}
 	if (!any)
 		return;
-	d_line(d, 0, "OldReplicaSets:\t" STR_FMT "\n", STR_ARG(old.n ? kc_join(d->k->a, old.v, old.n, S(", ")) : S("<none>")));
+	d_line(d, 0, "OldReplicaSets:\t" STR_FMT "\n",
+	       STR_ARG(old.n ? kc_join(d->k->a, old.v, old.n, S(", ")) : S("<none>")));
 	d_line(d, 0, "NewReplicaSet:\t" STR_FMT "\n", STR_ARG(text));
 }
 
 bool describe_deployment(struct describer *d)
 {
-	const struct value *spec = value_get(d->obj, S("spec")), *status = value_get(d->obj, S("status")), *rolling = value_path(spec, S("strategy"), S("rollingUpdate"));
+	const struct value *spec = value_get(d->obj, S("spec")), *status = value_get(d->obj, S("status")),
+	                   *rolling = value_path(spec, S("strategy"), S("rollingUpdate"));
 	head(d, true, true);
 	d_line(d, 0, "Selector:\t" STR_FMT "\n", STR_ARG(kc_selector_text(d->k->a, value_get(spec, S("selector")))));
-	d_line(d, 0, "Replicas:\t%lld desired | %lld updated | %lld total | %lld available | %lld unavailable\n", d_number(spec, "replicas"), d_number(status, "updatedReplicas"),
-	       d_number(status, "replicas"), d_number(status, "availableReplicas"), d_number(status, "unavailableReplicas"));
-	d_line(d, 0, "StrategyType:\t" STR_FMT "\nMinReadySeconds:\t%lld\n", STR_ARG(d_text(spec, "strategy", "type")), d_number(spec, "minReadySeconds"));
+	d_line(d, 0, "Replicas:\t%lld desired | %lld updated | %lld total | %lld available | %lld unavailable\n",
+	       d_number(spec, "replicas"), d_number(status, "updatedReplicas"), d_number(status, "replicas"),
+	       d_number(status, "availableReplicas"), d_number(status, "unavailableReplicas"));
+	d_line(d, 0, "StrategyType:\t" STR_FMT "\nMinReadySeconds:\t%lld\n", STR_ARG(d_text(spec, "strategy", "type")),
+	       d_number(spec, "minReadySeconds"));
 	if (rolling)
-		d_line(d, 0, "RollingUpdateStrategy:\t" STR_FMT " max unavailable, " STR_FMT " max surge\n", STR_ARG(number_or_text(d, value_get(rolling, S("maxUnavailable")))),
+		d_line(d, 0, "RollingUpdateStrategy:\t" STR_FMT " max unavailable, " STR_FMT " max surge\n",
+		       STR_ARG(number_or_text(d, value_get(rolling, S("maxUnavailable")))),
 		       STR_ARG(number_or_text(d, value_get(rolling, S("maxSurge")))));
 	describe_template(d, value_get(spec, S("template")));
 	conditions(d);
@@ -119,7 +131,8 @@ bool describe_replicaset(struct describer *d)
 	d_annotations(d, "Annotations", value_get(meta, S("annotations")));
 	if (owner.n)
 		d_line(d, 0, "Controlled By:\t" STR_FMT "\n", STR_ARG(owner));
-	d_line(d, 0, "Replicas:\t%lld current / %lld desired\nPods Status:\t", d_number(status, "replicas"), d_number(spec, "replicas"));
+	d_line(d, 0, "Replicas:\t%lld current / %lld desired\nPods Status:\t", d_number(status, "replicas"),
+	       d_number(spec, "replicas"));
 	const struct rtype *pods = kc_type_of_kind(d->k, S("v1"), S("Pod"), &err);
 	if (!pods || !kc_list_all(d->k, pods, d_member(meta, "namespace"), selector, (str){ 0 }, &list, &err)) {
 		d_line(d, 0, "error in fetching pods: %s\n", err.text);
@@ -127,9 +140,11 @@ bool describe_replicaset(struct describer *d)
 		const struct value *items = value_get(list, S("items"));
 		for (size_t i = 0; i < d_count(items); i++)
 			for (size_t p = 0; p < ARRAY_LEN(phases); p++)
-				if (owned(items->a.v[i], d_member(meta, "uid")) && str_eqc(d_text(items->a.v[i], "status", "phase"), phases[p]))
+				if (owned(items->a.v[i], d_member(meta, "uid")) &&
+				    str_eqc(d_text(items->a.v[i], "status", "phase"), phases[p]))
 					counts[p]++;
-		d_line(d, 0, "%zu Running / %zu Waiting / %zu Succeeded / %zu Failed\n", counts[0], counts[1], counts[2], counts[3]);
+		d_line(d, 0, "%zu Running / %zu Waiting / %zu Succeeded / %zu Failed\n", counts[0], counts[1],
+		       counts[2], counts[3]);
 	}
 	describe_template(d, value_get(spec, S("template")));
 	conditions(d);
@@ -155,7 +170,8 @@ static str endpoints(struct describer *d, const struct value *slices, str port_n
 	if (d_count(slices) == 0)
 		return S("<none>");
 	for (size_t i = 0; i < d_count(slices); i++) {
-		const struct value *list = value_get(slices->a.v[i], S("endpoints")), *ports = value_get(slices->a.v[i], S("ports"));
+		const struct value *list = value_get(slices->a.v[i], S("endpoints")),
+		                   *ports = value_get(slices->a.v[i], S("ports"));
 		size_t rounds = MAX(d_count(ports), (size_t)1);
 		for (size_t p = 0; p < rounds; p++) {
 			const struct value *port = d_count(ports) ? ports->a.v[p] : NULL;
@@ -169,7 +185,11 @@ static str endpoints(struct describer *d, const struct value *slices, str port_n
 				str address = value_str(addresses->a.v[0]);
 				bool v6 = str_find_char(address, ':') >= 0;
 				if (!more)
-					*LIST_ADD(d->k->a, &shown) = port ? arena_printf(d->k->a, v6 ? "[" STR_FMT "]:%lld" : STR_FMT ":%lld", STR_ARG(address), d_number(port, "port")) : address;
+					*LIST_ADD(d->k->a, &shown) =
+					        port ? arena_printf(d->k->a,
+					                            v6 ? "[" STR_FMT "]:%lld" : STR_FMT ":%lld",
+					                            STR_ARG(address), d_number(port, "port"))
+					             : address;
 				count++;
 			}
 		}
@@ -180,7 +200,8 @@ static str endpoints(struct describer *d, const struct value *slices, str port_n
 
 bool describe_service(struct describer *d)
 {
-	const struct value *spec = value_get(d->obj, S("spec")), *ports = value_get(spec, S("ports")), *ingress = value_path(d->obj, S("status"), S("loadBalancer"), S("ingress"));
+	const struct value *spec = value_get(d->obj, S("spec")), *ports = value_get(spec, S("ports")),
+	                   *ingress = value_path(d->obj, S("status"), S("loadBalancer"), S("ingress"));
 	struct error ignored = { 0 };
 	struct value *list = NULL;
 	const struct rtype *slices = kc_type_of_kind(d->k, S("discovery.k8s.io/v1"), S("EndpointSlice"), &ignored);
@@ -188,11 +209,13 @@ bool describe_service(struct describer *d)
 	if (slices)
 		kc_list_all(d->k, slices, d_text(d->obj, "metadata", "namespace"), label, (str){ 0 }, &list, &ignored);
 	head(d, false, true);
-	d_line(d, 0, "Selector:\t" STR_FMT "\nType:\t" STR_FMT "\n", STR_ARG(kc_labels_text(d->k->a, value_get(spec, S("selector")))), STR_ARG(d_member(spec, "type")));
+	d_line(d, 0, "Selector:\t" STR_FMT "\nType:\t" STR_FMT "\n",
+	       STR_ARG(kc_labels_text(d->k->a, value_get(spec, S("selector")))), STR_ARG(d_member(spec, "type")));
 	if (d_member(spec, "ipFamilyPolicy").n)
 		d_line(d, 0, "IP Family Policy:\t" STR_FMT "\n", STR_ARG(d_member(spec, "ipFamilyPolicy")));
 	d_line(d, 0, "IP Families:\t" STR_FMT "\n", STR_ARG(d_joined(d, value_get(spec, S("ipFamilies")))));
-	d_line(d, 0, "IP:\t" STR_FMT "\nIPs:\t" STR_FMT "\n", STR_ARG(d_member(spec, "clusterIP")), STR_ARG(d_joined(d, value_get(spec, S("clusterIPs")))));
+	d_line(d, 0, "IP:\t" STR_FMT "\nIPs:\t" STR_FMT "\n", STR_ARG(d_member(spec, "clusterIP")),
+	       STR_ARG(d_joined(d, value_get(spec, S("clusterIPs")))));
 	if (d_count(value_get(spec, S("externalIPs"))))
 		d_line(d, 0, "External IPs:\t" STR_FMT "\n", STR_ARG(d_joined(d, value_get(spec, S("externalIPs")))));
 	if (d_member(spec, "loadBalancerIP").n)
@@ -201,7 +224,8 @@ bool describe_service(struct describer *d)
 		d_line(d, 0, "External Name:\t" STR_FMT "\n", STR_ARG(d_member(spec, "externalName")));
 	for (size_t i = 0; i < d_count(ingress); i++) {
 		str ip = d_member(ingress->a.v[i], "ip"), mode = d_member(ingress->a.v[i], "ipMode");
-		d_line(d, 0, "%s" STR_FMT, i ? ", " : "LoadBalancer Ingress:\t", STR_ARG(ip.n ? ip : d_member(ingress->a.v[i], "hostname")));
+		d_line(d, 0, "%s" STR_FMT, i ? ", " : "LoadBalancer Ingress:\t",
+		       STR_ARG(ip.n ? ip : d_member(ingress->a.v[i], "hostname")));
 		if (ip.n && mode.n)
 			d_line(d, 0, " (" STR_FMT ")", STR_ARG(mode));
 	}
@@ -209,24 +233,32 @@ bool describe_service(struct describer *d)
 		d_raw(d, S("\n"));
 	for (size_t i = 0; i < d_count(ports); i++) {
 		const struct value *p = ports->a.v[i];
-		str name = d_member(p, "name"), protocol = d_member(p, "protocol"), shown = name.n ? name : S("<unset>");
-		d_line(d, 0, "Port:\t" STR_FMT "\t%lld/" STR_FMT "\n", STR_ARG(shown), d_number(p, "port"), STR_ARG(protocol));
-		d_line(d, 0, "TargetPort:\t" STR_FMT "/" STR_FMT "\n", STR_ARG(number_or_text(d, value_get(p, S("targetPort")))), STR_ARG(protocol));
+		str name = d_member(p, "name"), protocol = d_member(p, "protocol"),
+		    shown = name.n ? name : S("<unset>");
+		d_line(d, 0, "Port:\t" STR_FMT "\t%lld/" STR_FMT "\n", STR_ARG(shown), d_number(p, "port"),
+		       STR_ARG(protocol));
+		d_line(d, 0, "TargetPort:\t" STR_FMT "/" STR_FMT "\n",
+		       STR_ARG(number_or_text(d, value_get(p, S("targetPort")))), STR_ARG(protocol));
 		if (d_member(p, "appProtocol").n)
 			d_line(d, 0, "AppProtocol:\t" STR_FMT "\n", STR_ARG(d_member(p, "appProtocol")));
 		if (d_number(p, "nodePort"))
-			d_line(d, 0, "NodePort:\t" STR_FMT "\t%lld/" STR_FMT "\n", STR_ARG(shown), d_number(p, "nodePort"), STR_ARG(protocol));
+			d_line(d, 0, "NodePort:\t" STR_FMT "\t%lld/" STR_FMT "\n", STR_ARG(shown),
+			       d_number(p, "nodePort"), STR_ARG(protocol));
 		d_line(d, 0, "Endpoints:\t" STR_FMT "\n", STR_ARG(endpoints(d, value_get(list, S("items")), name)));
 	}
 	d_line(d, 0, "Session Affinity:\t" STR_FMT "\n", STR_ARG(d_member(spec, "sessionAffinity")));
-	static const struct { const char *field, *title; } texts[] = { { "externalTrafficPolicy", "External Traffic Policy" }, { "internalTrafficPolicy", "Internal Traffic Policy" } };
+	static const struct {
+		const char *field, *title;
+	} texts[] = { { "externalTrafficPolicy", "External Traffic Policy" },
+		      { "internalTrafficPolicy", "Internal Traffic Policy" } };
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (d_member(spec, texts[i].field).n)
 			d_line(d, 0, "%s:\t" STR_FMT "\n", texts[i].title, STR_ARG(d_member(spec, texts[i].field)));
 	if (d_number(spec, "healthCheckNodePort"))
 		d_line(d, 0, "HealthCheck NodePort:\t%lld\n", d_number(spec, "healthCheckNodePort"));
 	if (d_count(value_get(spec, S("loadBalancerSourceRanges"))))
-		d_line(d, 0, "LoadBalancer Source Ranges:\t" STR_FMT "\n", STR_ARG(d_joined(d, value_get(spec, S("loadBalancerSourceRanges")))));
+		d_line(d, 0, "LoadBalancer Source Ranges:\t" STR_FMT "\n",
+		       STR_ARG(d_joined(d, value_get(spec, S("loadBalancerSourceRanges")))));
 	if (d_member(spec, "trafficDistribution").n)
 		d_line(d, 0, "Traffic Distribution:\t" STR_FMT "\n", STR_ARG(d_member(spec, "trafficDistribution")));
 	d_events(d);
@@ -268,7 +300,8 @@ bool describe_secret(struct describer *d)
 	d_line(d, 0, "\nType:\t" STR_FMT "\n\nData\n====\n", STR_ARG(type));
 	for (size_t i = 0; i < n; i++) {
 		str token;
-		if (str_eqc(m[i].key, "token") && str_eqc(type, "kubernetes.io/service-account-token") && base64_decode(d->k->a, value_str(m[i].value), &token))
+		if (str_eqc(m[i].key, "token") && str_eqc(type, "kubernetes.io/service-account-token") &&
+		    base64_decode(d->k->a, value_str(m[i].value), &token))
 			d_line(d, 0, "token:\t" STR_FMT "\n", STR_ARG(token));
 		else
 			d_line(d, 0, STR_FMT ":\t%zu bytes\n", STR_ARG(m[i].key), decoded_size(d, m[i].value));
@@ -282,24 +315,31 @@ bool describe_namespace(struct describer *d)
 	head(d, false, true);
 	d_line(d, 0, "Status:\t" STR_FMT "\n", STR_ARG(d_text(d->obj, "status", "phase")));
 	if (d_count(list))
-		d_raw(d, S("Conditions:\n  Type\tStatus\tLastTransitionTime\tReason\tMessage\n  ----\t------\t------------------\t------\t-------\n"));
+		d_raw(d, S("Conditions:\n  Type\tStatus\tLastTransitionTime\tReason\tMessage\n  "
+		           "----\t------\t------------------\t------\t-------\n"));
 	for (size_t i = 0; i < d_count(list); i++) {
 		const struct value *c = list->a.v[i];
-		d_line(d, 1, STR_FMT "\t" STR_FMT "\t" STR_FMT "\t" STR_FMT "\t" STR_FMT "\n", STR_ARG(d_member(c, "type")), STR_ARG(d_member(c, "status")),
-		       STR_ARG(d_time(d, d_member(c, "lastTransitionTime"))), STR_ARG(d_member(c, "reason")), STR_ARG(d_member(c, "message")));
+		d_line(d, 1, STR_FMT "\t" STR_FMT "\t" STR_FMT "\t" STR_FMT "\t" STR_FMT "\n",
+		       STR_ARG(d_member(c, "type")), STR_ARG(d_member(c, "status")),
+		       STR_ARG(d_time(d, d_member(c, "lastTransitionTime"))), STR_ARG(d_member(c, "reason")),
+		       STR_ARG(d_member(c, "message")));
 	}
-	static const struct { const char *kind, *none; } limits[] = { { "ResourceQuota", "No resource quota." }, { "LimitRange", "No LimitRange resource." } };
+	static const struct {
+		const char *kind, *none;
+	} limits[] = { { "ResourceQuota", "No resource quota." }, { "LimitRange", "No LimitRange resource." } };
 	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
 		struct error ignored = { 0 };
 		struct value *found;
 		const struct rtype *t = kc_type_of_kind(d->k, S("v1"), str_c(limits[i].kind), &ignored);
-		if (!t || !kc_list_all(d->k, t, d_text(d->obj, "metadata", "name"), (str){ 0 }, (str){ 0 }, &found, &ignored))
+		if (!t ||
+		    !kc_list_all(d->k, t, d_text(d->obj, "metadata", "name"), (str){ 0 }, (str){ 0 }, &found, &ignored))
 			continue;
 		const struct value *items = value_get(found, S("items"));
 		if (d_count(items) == 0)
 			d_line(d, 0, "\n%s\n", limits[i].none);
 		for (size_t j = 0; j < d_count(items); j++)
-			d_line(d, 0, "%s%s:\t" STR_FMT "\n", j ? "" : "\n", limits[i].kind, STR_ARG(d_text(items->a.v[j], "metadata", "name")));
+			d_line(d, 0, "%s%s:\t" STR_FMT "\n", j ? "" : "\n", limits[i].kind,
+			       STR_ARG(d_text(items->a.v[j], "metadata", "name")));
 	}
 	return true;
 }

@@ -9,11 +9,13 @@ static void ports(struct describer *d, const struct value *c, const char *field,
 	_cleanup_buf_ struct buf b = { 0 };
 	for (size_t i = 0; i < d_count(list); i++) {
 		str name = d_member(list->a.v[i], "name");
-		buf_printf(&b, "%s%lld/" STR_FMT, i ? ", " : "", d_number(list->a.v[i], field), STR_ARG(d_member(list->a.v[i], "protocol")));
+		buf_printf(&b, "%s%lld/" STR_FMT, i ? ", " : "", d_number(list->a.v[i], field),
+		           STR_ARG(d_member(list->a.v[i], "protocol")));
 		if (name.n)
 			buf_printf(&b, " (" STR_FMT ")", STR_ARG(name));
 	}
-	d_line(d, 2, "%s%s:\t" STR_FMT "\n", title, d_count(list) > 1 ? "s" : "", STR_ARG(b.n ? buf_str(&b) : S("<none>")));
+	d_line(d, 2, "%s%s:\t" STR_FMT "\n", title, d_count(list) > 1 ? "s" : "",
+	       STR_ARG(b.n ? buf_str(&b) : S("<none>")));
 }
 
 static void words(struct describer *d, const struct value *list, const char *title)
@@ -27,7 +29,8 @@ static void words(struct describer *d, const struct value *list, const char *tit
 
 static void state(struct describer *d, const char *title, const struct value *s)
 {
-	const struct value *running = value_get(s, S("running")), *ended = value_get(s, S("terminated")), *waiting = value_get(s, S("waiting"));
+	const struct value *running = value_get(s, S("running")), *ended = value_get(s, S("terminated")),
+	                   *waiting = value_get(s, S("waiting"));
 	if (running) {
 		d_line(d, 2, "%s:\tRunning\n", title);
 		d_line(d, 3, "Started:\t" STR_FMT "\n", STR_ARG(d_time(d, d_member(running, "startedAt"))));
@@ -60,7 +63,8 @@ static void resources(struct describer *d, const struct value *r, int level)
 		if (n)
 			d_line(d, level, "%s:\n", fields[f][1]);
 		for (size_t i = 0; i < n; i++)
-			d_line(d, level + 1, STR_FMT ":\t" STR_FMT "\n", STR_ARG(m[i].key), STR_ARG(value_str(m[i].value)));
+			d_line(d, level + 1, STR_FMT ":\t" STR_FMT "\n", STR_ARG(m[i].key),
+			       STR_ARG(value_str(m[i].value)));
 	}
 }
 
@@ -77,18 +81,23 @@ static void probe(struct describer *d, const struct value *c, const char *field,
 	const struct value *p = value_get(c, str_c(field)), *how;
 	if (!p)
 		return;
-	str attributes = arena_printf(d->k->a, "delay=%llds timeout=%llds period=%llds #success=%lld #failure=%lld", d_number(p, "initialDelaySeconds"),
-	                              d_number(p, "timeoutSeconds"), d_number(p, "periodSeconds"), d_number(p, "successThreshold"), d_number(p, "failureThreshold"));
+	str attributes = arena_printf(d->k->a, "delay=%llds timeout=%llds period=%llds #success=%lld #failure=%lld",
+	                              d_number(p, "initialDelaySeconds"), d_number(p, "timeoutSeconds"),
+	                              d_number(p, "periodSeconds"), d_number(p, "successThreshold"),
+	                              d_number(p, "failureThreshold"));
 	str what = S("unknown");
 	if ((how = value_get(p, S("exec")))) {
 		what = arena_concat(d->k->a, S("exec "), plain(d, value_get(how, S("command"))));
 	} else if ((how = value_get(p, S("httpGet")))) {
-		what = arena_concat(d->k->a, S("http-get "), kc_lower(d->k->a, d_member(how, "scheme")), S("://"), d_member(how, "host"), S(":"),
-		                    plain(d, value_get(how, S("port"))), d_member(how, "path"));
+		what = arena_concat(d->k->a, S("http-get "), kc_lower(d->k->a, d_member(how, "scheme")), S("://"),
+		                    d_member(how, "host"), S(":"), plain(d, value_get(how, S("port"))),
+		                    d_member(how, "path"));
 	} else if ((how = value_get(p, S("tcpSocket")))) {
-		what = arena_concat(d->k->a, S("tcp-socket "), d_member(how, "host"), S(":"), plain(d, value_get(how, S("port"))));
+		what = arena_concat(d->k->a, S("tcp-socket "), d_member(how, "host"), S(":"),
+		                    plain(d, value_get(how, S("port"))));
 	} else if ((how = value_get(p, S("grpc")))) {
-		what = arena_concat(d->k->a, S("grpc <pod>:"), plain(d, value_get(how, S("port"))), S(" "), d_member(how, "service"));
+		what = arena_concat(d->k->a, S("grpc <pod>:"), plain(d, value_get(how, S("port"))), S(" "),
+		                    d_member(how, "service"));
 	}
 	d_line(d, 2, "%s:\t" STR_FMT " " STR_FMT "\n", title, STR_ARG(what), STR_ARG(attributes));
 }
@@ -97,7 +106,8 @@ static void probe(struct describer *d, const struct value *c, const char *field,
 static str field_value(struct describer *d, str path)
 {
 	struct error ignored;
-	struct value *v = d->type && str_has_prefix(path, S("metadata.")) ? jsonpath_first(d->k, path, d->obj, &ignored) : NULL;
+	struct value *v =
+	        d->type && str_has_prefix(path, S("metadata.")) ? jsonpath_first(d->k, path, d->obj, &ignored) : NULL;
 	return v && v->kind != V_OBJECT && v->kind != V_ARRAY ? plain(d, v) : (str){ 0 };
 }
 
@@ -118,7 +128,8 @@ static void environment(struct describer *d, const struct value *c)
 	if (d_count(from))
 		d_raw(d, S("    Environment Variables from:\n"));
 	for (size_t i = 0; i < d_count(from); i++) {
-		const struct value *e = from->a.v[i], *map = value_get(e, S("configMapRef")), *ref = map ? map : value_get(e, S("secretRef"));
+		const struct value *e = from->a.v[i], *map = value_get(e, S("configMapRef")),
+		                   *ref = map ? map : value_get(e, S("secretRef"));
 		str prefix = d_member(e, "prefix");
 		d_line(d, 3, STR_FMT "\t%s", STR_ARG(d_member(ref, "name")), map ? "ConfigMap" : "Secret");
 		if (prefix.n)
@@ -135,26 +146,34 @@ static void environment(struct describer *d, const struct value *c)
 			if (!rest.p)
 				rest = S("");
 			for (; str_next(&rest, '\n', &line); first = false)
-				d_line(d, 3, STR_FMT "%s\t" STR_FMT "\n", STR_ARG(first ? name : S("")), first ? ":" : "", STR_ARG(line));
+				d_line(d, 3, STR_FMT "%s\t" STR_FMT "\n", STR_ARG(first ? name : S("")),
+				       first ? ":" : "", STR_ARG(line));
 		} else if ((ref = value_get(source, S("fieldRef")))) {
 			str path = d_member(ref, "fieldPath");
-			d_line(d, 3, STR_FMT ":\t" STR_FMT " (" STR_FMT ":" STR_FMT ")\n", STR_ARG(name), STR_ARG(field_value(d, path)), STR_ARG(d_member(ref, "apiVersion")), STR_ARG(path));
+			d_line(d, 3, STR_FMT ":\t" STR_FMT " (" STR_FMT ":" STR_FMT ")\n", STR_ARG(name),
+			       STR_ARG(field_value(d, path)), STR_ARG(d_member(ref, "apiVersion")), STR_ARG(path));
 		} else if ((ref = value_get(source, S("resourceFieldRef")))) {
 			str path = d_member(ref, "resource");
-			d_line(d, 3, STR_FMT ":\t" STR_FMT " (" STR_FMT ")\n", STR_ARG(name), STR_ARG(resource_value(d, c, path)), STR_ARG(path));
+			d_line(d, 3, STR_FMT ":\t" STR_FMT " (" STR_FMT ")\n", STR_ARG(name),
+			       STR_ARG(resource_value(d, c, path)), STR_ARG(path));
 		} else if ((ref = value_get(source, S("secretKeyRef")))) {
-			d_line(d, 3, STR_FMT ":\t<set to the key '" STR_FMT "' in secret '" STR_FMT "'>\tOptional: %s\n", STR_ARG(name), STR_ARG(d_member(ref, "key")),
-			       STR_ARG(d_member(ref, "name")), kc_value_true(value_get(ref, S("optional"))) ? "true" : "false");
+			d_line(d, 3,
+			       STR_FMT ":\t<set to the key '" STR_FMT "' in secret '" STR_FMT "'>\tOptional: %s\n",
+			       STR_ARG(name), STR_ARG(d_member(ref, "key")), STR_ARG(d_member(ref, "name")),
+			       kc_value_true(value_get(ref, S("optional"))) ? "true" : "false");
 		} else if ((ref = value_get(source, S("configMapKeyRef")))) {
-			d_line(d, 3, STR_FMT ":\t<set to the key '" STR_FMT "' of config map '" STR_FMT "'>\tOptional: %s\n", STR_ARG(name), STR_ARG(d_member(ref, "key")),
-			       STR_ARG(d_member(ref, "name")), kc_value_true(value_get(ref, S("optional"))) ? "true" : "false");
+			d_line(d, 3,
+			       STR_FMT ":\t<set to the key '" STR_FMT "' of config map '" STR_FMT "'>\tOptional: %s\n",
+			       STR_ARG(name), STR_ARG(d_member(ref, "key")), STR_ARG(d_member(ref, "name")),
+			       kc_value_true(value_get(ref, S("optional"))) ? "true" : "false");
 		}
 	}
 }
 
 static int by_mount_path(const void *x, const void *y)
 {
-	return str_cmp(value_get_str(*(struct value *const *)x, S("mountPath")), value_get_str(*(struct value *const *)y, S("mountPath")));
+	return str_cmp(value_get_str(*(struct value *const *)x, S("mountPath")),
+	               value_get_str(*(struct value *const *)y, S("mountPath")));
 }
 
 static void mounts(struct describer *d, const struct value *c)
@@ -169,7 +188,8 @@ static void mounts(struct describer *d, const struct value *c)
 		qsort(v, n, sizeof(*v), by_mount_path);
 	for (size_t i = 0; i < n; i++) {
 		str sub = d_member(v[i], "subPath");
-		d_line(d, 3, STR_FMT " from " STR_FMT " (%s", STR_ARG(d_member(v[i], "mountPath")), STR_ARG(d_member(v[i], "name")), kc_value_true(value_get(v[i], S("readOnly"))) ? "ro" : "rw");
+		d_line(d, 3, STR_FMT " from " STR_FMT " (%s", STR_ARG(d_member(v[i], "mountPath")),
+		       STR_ARG(d_member(v[i], "name")), kc_value_true(value_get(v[i], S("readOnly"))) ? "ro" : "rw");
 		if (sub.n)
 			d_line(d, 0, ",path=" STR_FMT, STR_ARG(kc_quoted(d->k->a, sub)));
 		d_raw(d, S(")\n"));
@@ -178,14 +198,17 @@ static void mounts(struct describer *d, const struct value *c)
 	if (d_count(devices))
 		d_line(d, 2, "Devices:%s\n", n ? "" : "\t<none>");
 	for (size_t i = 0; i < d_count(devices); i++)
-		d_line(d, 3, STR_FMT " from " STR_FMT "\n", STR_ARG(d_member(devices->a.v[i], "devicePath")), STR_ARG(d_member(devices->a.v[i], "name")));
+		d_line(d, 3, STR_FMT " from " STR_FMT "\n", STR_ARG(d_member(devices->a.v[i], "devicePath")),
+		       STR_ARG(d_member(devices->a.v[i], "name")));
 }
 
-static void containers(struct describer *d, const char *title, const struct value *list, const struct value *statuses, bool in_template)
+static void containers(struct describer *d, const char *title, const struct value *list, const struct value *statuses,
+                       bool in_template)
 {
 	d_line(d, in_template, "%s:%s\n", title, d_count(list) ? "" : " <none>");
 	for (size_t i = 0; i < d_count(list); i++) {
-		const struct value *c = list->a.v[i], *status = NULL, *seccomp = value_path(c, S("securityContext"), S("seccompProfile"));
+		const struct value *c = list->a.v[i], *status = NULL,
+		                   *seccomp = value_path(c, S("securityContext"), S("seccompProfile"));
 		for (size_t j = 0; j < d_count(statuses); j++)
 			if (str_eq(d_member(statuses->a.v[j], "name"), d_member(c, "name")))
 				status = statuses->a.v[j];
@@ -230,11 +253,13 @@ static void projected(struct describer *d, const struct value *v)
 	for (size_t i = 0; i < d_count(sources); i++) {
 		const struct value *from = sources->a.v[i];
 		if ((s = value_get(from, S("secret"))))
-			d_line(d, 2, "SecretName:\t" STR_FMT "\n    Optional:\t%s\n", STR_ARG(d_member(s, "name")), optional(s));
+			d_line(d, 2, "SecretName:\t" STR_FMT "\n    Optional:\t%s\n", STR_ARG(d_member(s, "name")),
+			       optional(s));
 		else if (value_get(from, S("downwardAPI")))
 			d_line(d, 2, "DownwardAPI:\ttrue\n");
 		else if ((s = value_get(from, S("configMap"))))
-			d_line(d, 2, "ConfigMapName:\t" STR_FMT "\n    Optional:\t%s\n", STR_ARG(d_member(s, "name")), optional(s));
+			d_line(d, 2, "ConfigMapName:\t" STR_FMT "\n    Optional:\t%s\n", STR_ARG(d_member(s, "name")),
+			       optional(s));
 		else if ((s = value_get(from, S("serviceAccountToken"))))
 			d_line(d, 2, "TokenExpirationSeconds:\t%lld\n", d_number(s, "expirationSeconds"));
 	}
@@ -244,26 +269,42 @@ static void volume(struct describer *d, const struct value *v)
 {
 	const struct value *s;
 	if ((s = value_get(v, S("hostPath")))) {
-		d_line(d, 2, "Type:\tHostPath (bare host directory volume)\n    Path:\t" STR_FMT "\n    HostPathType:\t" STR_FMT "\n", STR_ARG(d_member(s, "path")),
+		d_line(d, 2,
+		       "Type:\tHostPath (bare host directory volume)\n    Path:\t" STR_FMT
+		       "\n    HostPathType:\t" STR_FMT "\n",
+		       STR_ARG(d_member(s, "path")),
 		       STR_ARG(value_get(s, S("type")) ? d_member(s, "type") : S("<none>")));
 	} else if ((s = value_get(v, S("emptyDir")))) {
 		str limit = d_member(s, "sizeLimit");
-		d_line(d, 2, "Type:\tEmptyDir (a temporary directory that shares a pod's lifetime)\n    Medium:\t" STR_FMT "\n    SizeLimit:\t" STR_FMT "\n",
+		d_line(d, 2,
+		       "Type:\tEmptyDir (a temporary directory that shares a pod's lifetime)\n    Medium:\t" STR_FMT
+		       "\n    SizeLimit:\t" STR_FMT "\n",
 		       STR_ARG(d_member(s, "medium")), STR_ARG(limit.n && !str_eqc(limit, "0") ? limit : S("<unset>")));
 	} else if ((s = value_get(v, S("secret")))) {
-		d_line(d, 2, "Type:\tSecret (a volume populated by a Secret)\n    SecretName:\t" STR_FMT "\n    Optional:\t%s\n", STR_ARG(d_member(s, "secretName")), optional(s));
+		d_line(d, 2,
+		       "Type:\tSecret (a volume populated by a Secret)\n    SecretName:\t" STR_FMT
+		       "\n    Optional:\t%s\n",
+		       STR_ARG(d_member(s, "secretName")), optional(s));
 	} else if ((s = value_get(v, S("configMap")))) {
-		d_line(d, 2, "Type:\tConfigMap (a volume populated by a ConfigMap)\n    Name:\t" STR_FMT "\n    Optional:\t%s\n", STR_ARG(d_member(s, "name")), optional(s));
+		d_line(d, 2,
+		       "Type:\tConfigMap (a volume populated by a ConfigMap)\n    Name:\t" STR_FMT
+		       "\n    Optional:\t%s\n",
+		       STR_ARG(d_member(s, "name")), optional(s));
 	} else if ((s = value_get(v, S("persistentVolumeClaim")))) {
-		d_line(d, 2, "Type:\tPersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)\n    ClaimName:\t" STR_FMT "\n    ReadOnly:\t%s\n",
-		       STR_ARG(d_member(s, "claimName")), kc_value_true(value_get(s, S("readOnly"))) ? "true" : "false");
+		d_line(d, 2,
+		       "Type:\tPersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)\n  "
+		       "  ClaimName:\t" STR_FMT "\n    ReadOnly:\t%s\n",
+		       STR_ARG(d_member(s, "claimName")),
+		       kc_value_true(value_get(s, S("readOnly"))) ? "true" : "false");
 	} else if ((s = value_get(v, S("downwardAPI")))) {
 		const struct value *items = value_get(s, S("items"));
 		d_line(d, 2, "Type:\tDownwardAPI (a volume populated by information about the pod)\n    Items:\n");
 		for (size_t i = 0; i < d_count(items); i++) {
 			const struct value *field = value_get(items->a.v[i], S("fieldRef"));
-			str what = field ? d_member(field, "fieldPath") : d_text(items->a.v[i], "resourceFieldRef", "resource");
-			d_line(d, 3, STR_FMT " -> " STR_FMT "\n", STR_ARG(what), STR_ARG(d_member(items->a.v[i], "path")));
+			str what = field ? d_member(field, "fieldPath")
+			                 : d_text(items->a.v[i], "resourceFieldRef", "resource");
+			d_line(d, 3, STR_FMT " -> " STR_FMT "\n", STR_ARG(what),
+			       STR_ARG(d_member(items->a.v[i], "path")));
 		}
 	} else if ((s = value_get(v, S("projected")))) {
 		projected(d, s);
@@ -292,7 +333,8 @@ static void spread(struct describer *d, const struct value *list, bool in_templa
 			d_line(d, in_template, "\t");
 		else
 			d_line(d, in_template, "Topology Spread Constraints:\t");
-		d_line(d, 0, STR_FMT ":" STR_FMT " when max skew %lld is exceeded", STR_ARG(d_member(s, "topologyKey")), STR_ARG(d_member(s, "whenUnsatisfiable")), d_number(s, "maxSkew"));
+		d_line(d, 0, STR_FMT ":" STR_FMT " when max skew %lld is exceeded", STR_ARG(d_member(s, "topologyKey")),
+		       STR_ARG(d_member(s, "whenUnsatisfiable")), d_number(s, "maxSkew"));
 		if (selector)
 			d_line(d, 0, " for selector " STR_FMT, STR_ARG(kc_selector_text(d->k->a, selector)));
 		d_raw(d, S("\n"));
@@ -320,13 +362,20 @@ void describe_template(struct describer *d, const struct value *t)
 	d_tolerations(d, "  Tolerations", value_get(spec, S("tolerations")));
 }
 
-static void pod_head(struct describer *d, const struct value *meta, const struct value *spec, const struct value *status)
+static void pod_head(struct describer *d, const struct value *meta, const struct value *spec,
+                     const struct value *status)
 {
-	static const struct { const char *field, *title; } texts[] = {
-		{ "priorityClassName", "Priority Class Name" }, { "runtimeClassName", "Runtime Class Name" }, { "serviceAccountName", "Service Account" },
+	static const struct {
+		const char *field, *title;
+	} texts[] = {
+		{ "priorityClassName", "Priority Class Name" },
+		{ "runtimeClassName", "Runtime Class Name" },
+		{ "serviceAccountName", "Service Account" },
 	};
-	str node = d_member(spec, "nodeName"), phase = d_member(status, "phase"), deleted = d_member(meta, "deletionTimestamp");
-	d_line(d, 0, "Name:\t" STR_FMT "\nNamespace:\t" STR_FMT "\n", STR_ARG(d_member(meta, "name")), STR_ARG(d_member(meta, "namespace")));
+	str node = d_member(spec, "nodeName"), phase = d_member(status, "phase"),
+	    deleted = d_member(meta, "deletionTimestamp");
+	d_line(d, 0, "Name:\t" STR_FMT "\nNamespace:\t" STR_FMT "\n", STR_ARG(d_member(meta, "name")),
+	       STR_ARG(d_member(meta, "namespace")));
 	if (value_get(spec, S("priority")))
 		d_line(d, 0, "Priority:\t%lld\n", d_number(spec, "priority"));
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -357,9 +406,12 @@ static void pod_head(struct describer *d, const struct value *meta, const struct
 
 void describe_pod(struct describer *d)
 {
-	const struct value *meta = value_get(d->obj, S("metadata")), *spec = value_get(d->obj, S("spec")), *status = value_get(d->obj, S("status"));
-	const struct value *ips = value_get(status, S("podIPs")), *conditions = value_get(status, S("conditions")), *gates = value_get(spec, S("readinessGates"));
-	str owner = d_controller(d), nominated = d_member(status, "nominatedNodeName"), qos = d_member(status, "qosClass");
+	const struct value *meta = value_get(d->obj, S("metadata")), *spec = value_get(d->obj, S("spec")),
+	                   *status = value_get(d->obj, S("status"));
+	const struct value *ips = value_get(status, S("podIPs")), *conditions = value_get(status, S("conditions")),
+	                   *gates = value_get(spec, S("readinessGates"));
+	str owner = d_controller(d), nominated = d_member(status, "nominatedNodeName"),
+	    qos = d_member(status, "qosClass");
 	pod_head(d, meta, spec, status);
 	d_line(d, 0, "IP:\t" STR_FMT "\n", STR_ARG(d_member(status, "podIP")));
 	d_raw(d, d_count(ips) ? S("IPs:\n") : S("IPs:\t<none>\n"));
@@ -374,10 +426,12 @@ void describe_pod(struct describer *d)
 		resources(d, value_get(spec, S("resources")), 1);
 	}
 	if (d_count(value_get(spec, S("initContainers"))))
-		containers(d, "Init Containers", value_get(spec, S("initContainers")), value_get(status, S("initContainerStatuses")), false);
+		containers(d, "Init Containers", value_get(spec, S("initContainers")),
+		           value_get(status, S("initContainerStatuses")), false);
 	containers(d, "Containers", value_get(spec, S("containers")), value_get(status, S("containerStatuses")), false);
 	if (d_count(value_get(spec, S("ephemeralContainers"))))
-		containers(d, "Ephemeral Containers", value_get(spec, S("ephemeralContainers")), value_get(status, S("ephemeralContainerStatuses")), false);
+		containers(d, "Ephemeral Containers", value_get(spec, S("ephemeralContainers")),
+		           value_get(status, S("ephemeralContainerStatuses")), false);
 	if (d_count(gates))
 		d_raw(d, S("Readiness Gates:\n  Type\tStatus\n"));
 	for (size_t i = 0; i < d_count(gates); i++) {
@@ -390,7 +444,8 @@ void describe_pod(struct describer *d)
 	if (d_count(conditions))
 		d_raw(d, S("Conditions:\n  Type\tStatus\n"));
 	for (size_t i = 0; i < d_count(conditions); i++)
-		d_line(d, 1, STR_FMT " \t" STR_FMT " \n", STR_ARG(d_member(conditions->a.v[i], "type")), STR_ARG(d_member(conditions->a.v[i], "status")));
+		d_line(d, 1, STR_FMT " \t" STR_FMT " \n", STR_ARG(d_member(conditions->a.v[i], "type")),
+		       STR_ARG(d_member(conditions->a.v[i], "status")));
 	volumes(d, value_get(spec, S("volumes")), false);
 	d_line(d, 0, "QoS Class:\t" STR_FMT "\n", STR_ARG(qos.n ? qos : S("BestEffort")));
 	d_labels(d, "Node-Selectors", value_get(spec, S("nodeSelector")));

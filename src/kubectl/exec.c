@@ -20,8 +20,8 @@ enum { CHANNEL_STDIN, CHANNEL_STDOUT, CHANNEL_STDERR, CHANNEL_ERROR, CHANNEL_RES
 struct session {
 	struct ws_client *ws;
 	bool use_stdin, tty;
-	int stop[2];  // closed by the main thread to end the other
-	int resized;  // signalfd for SIGWINCH; -1: none
+	int stop[2]; // closed by the main thread to end the other
+	int resized; // signalfd for SIGWINCH; -1: none
 };
 
 static void send_size(struct session *s)
@@ -31,7 +31,8 @@ static void send_size(struct session *s)
 	char text[80];
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
 		return;
-	int n = snprintf(text, sizeof(text), "%c{\"Width\":%u,\"Height\":%u}", CHANNEL_RESIZE, size.ws_col, size.ws_row);
+	int n = snprintf(text, sizeof(text), "%c{\"Width\":%u,\"Height\":%u}", CHANNEL_RESIZE, size.ws_col,
+	                 size.ws_row);
 	ws_write(s->ws, WS_BINARY, str_n(text, (size_t)n), &ignored);
 }
 
@@ -43,7 +44,9 @@ static void *pump_input(void *arg)
 	char text[8193];
 	bool input = s->use_stdin;
 	for (;;) {
-		struct pollfd fds[] = { { .fd = s->stop[0], .events = POLLIN }, { .fd = input ? STDIN_FILENO : -1, .events = POLLIN }, { .fd = s->resized, .events = POLLIN } };
+		struct pollfd fds[] = { { .fd = s->stop[0], .events = POLLIN },
+			                { .fd = input ? STDIN_FILENO : -1, .events = POLLIN },
+			                { .fd = s->resized, .events = POLLIN } };
 		if (poll(fds, ARRAY_LEN(fds), -1) < 0 && errno != EINTR)
 			break;
 		if (fds[0].revents)
@@ -80,7 +83,8 @@ static bool end_status(struct kctl *k, str text, struct error *err)
 	const struct value *causes = value_path(status, S("details"), S("causes"));
 	for (size_t i = 0; value_is(causes, V_ARRAY) && i < causes->a.n; i++) {
 		int64_t code;
-		if (str_eqc(value_get_str(causes->a.v[i], S("reason")), "ExitCode") && str_to_i64(value_get_str(causes->a.v[i], S("message")), &code)) {
+		if (str_eqc(value_get_str(causes->a.v[i], S("reason")), "ExitCode") &&
+		    str_to_i64(value_get_str(causes->a.v[i], S("message")), &code)) {
 			fflush(stdout);
 			fprintf(stderr, "command terminated with exit code %lld\n", (long long)code);
 			k->exit_code = (int)(code & 255) ? (int)(code & 255) : 1;
@@ -163,7 +167,10 @@ bool run_exec(struct kctl *k, struct error *err)
 	if (k->args.n == 0 || k->dash == 0)
 		return kc_usage_error(k, err, "pod, type/name or --filename must be specified");
 	if (k->dash < 0 && k->args.n > 1)
-		return error_set(err, "exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead\nSee '%s exec -h' for help and examples", k->program);
+		return error_set(err,
+		                 "exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] "
+		                 "instead\nSee '%s exec -h' for help and examples",
+		                 k->program);
 	if (k->dash > 1)
 		return kc_usage_error(k, err, "expected one POD before --");
 	if (k->args.n < 2)
@@ -178,22 +185,27 @@ bool run_exec(struct kctl *k, struct error *err)
 		return false;
 	str phase = value_str(value_path(pod, S("status"), S("phase"))), container;
 	if (str_eqc(phase, "Succeeded") || str_eqc(phase, "Failed"))
-		return error_set(err, "cannot exec into a container in a completed pod; current phase is " STR_FMT, STR_ARG(phase));
+		return error_set(err, "cannot exec into a container in a completed pod; current phase is " STR_FMT,
+		                 STR_ARG(phase));
 	if (!pod_choose_container(k, pod, flag_text(k, "container"), flag_bool(k, "quiet"), &container, err))
 		return false;
 	_cleanup_buf_ struct buf path = { 0 };
-	buf_printf(&path, "/api/v1/namespaces/" STR_FMT "/pods/" STR_FMT "/exec?container=" STR_FMT, STR_ARG(value_str(value_path(pod, S("metadata"), S("namespace")))),
-	           STR_ARG(value_str(value_path(pod, S("metadata"), S("name")))), STR_ARG(percent_encode(k->a, container)));
+	buf_printf(&path, "/api/v1/namespaces/" STR_FMT "/pods/" STR_FMT "/exec?container=" STR_FMT,
+	           STR_ARG(value_str(value_path(pod, S("metadata"), S("namespace")))),
+	           STR_ARG(value_str(value_path(pod, S("metadata"), S("name")))),
+	           STR_ARG(percent_encode(k->a, container)));
 	for (size_t i = 1; i < k->args.n; i++)
 		buf_printf(&path, "&command=" STR_FMT, STR_ARG(percent_encode(k->a, k->args.v[i])));
-	buf_printf(&path, "%s&stdout=true%s%s", s.use_stdin ? "&stdin=true" : "", s.tty ? "" : "&stderr=true", s.tty ? "&tty=true" : "");
+	buf_printf(&path, "%s&stdout=true%s%s", s.use_stdin ? "&stdin=true" : "", s.tty ? "" : "&stderr=true",
+	           s.tty ? "&tty=true" : "");
 	struct http_call call = { .method = "GET", .path = buf_str(&path), .timeout_ms = -1 };
 	struct http_answer refused = { 0 };
 	str chosen;
 	api_headers(k, k->a, &call.headers);
 	s.ws = ws_connect(k->http, k->a, &call, S("v5.channel.k8s.io"), &chosen, &refused, err);
 	if (!s.ws)
-		return refused.status >= 400 ? api_fail(k, k->a, refused.status, refused.body, err) : http_connect_error(k, err);
+		return refused.status >= 400 ? api_fail(k, k->a, refused.status, refused.body, err)
+		                             : http_connect_error(k, err);
 	bool ok = run_session(k, &s, err);
 	ws_free(s.ws);
 	return ok;

@@ -102,7 +102,8 @@ static void print_row(struct view *v, struct arena *a, const struct value *row, 
 // A server that does not make Tables of a kind gives objects: name and age are all that is known of them.
 static struct value *table_of_objects(struct kctl *k, struct value *answer)
 {
-	struct value *table = value_object(k->a), *columns = value_array(k->a), *rows = value_array(k->a), *items = value_get(answer, S("items"));
+	struct value *table = value_object(k->a), *columns = value_array(k->a), *rows = value_array(k->a),
+	             *items = value_get(answer, S("items"));
 	static const char *const names[] = { "Name", "Age" };
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		struct value *c = value_object(k->a);
@@ -113,9 +114,12 @@ static struct value *table_of_objects(struct kctl *k, struct value *answer)
 	}
 	size_t n = value_is(items, V_ARRAY) ? items->a.n : items ? 0 : 1;
 	for (size_t i = 0; i < n; i++) {
-		struct value *obj = items ? items->a.v[i] : answer, *row = value_object(k->a), *cells = value_array(k->a);
+		struct value *obj = items ? items->a.v[i] : answer, *row = value_object(k->a),
+		             *cells = value_array(k->a);
 		value_append(k->a, cells, value_string(k->a, value_str(value_path(obj, S("metadata"), S("name")))));
-		value_append(k->a, cells, value_string(k->a, kc_age_of(k->a, value_str(value_path(obj, S("metadata"), S("creationTimestamp"))))));
+		value_append(k->a, cells,
+		             value_string(k->a, kc_age_of(k->a, value_str(value_path(obj, S("metadata"),
+		                                                                     S("creationTimestamp"))))));
 		value_set(k->a, row, S("cells"), cells);
 		value_set(k->a, row, S("object"), obj);
 		value_append(k->a, rows, row);
@@ -141,7 +145,8 @@ static struct value *fetch_table(struct kctl *k, const struct target *t, struct 
 		_cleanup_buf_ struct buf path = { 0 };
 		buf_add(&path, target_path(k, t));
 		char separator = '?';
-		str query = one ? (str){ 0 } : kc_selector_query(k, flag_text(k, "selector"), flag_text(k, "field-selector"));
+		str query = one ? (str){ 0 }
+		                : kc_selector_query(k, flag_text(k, "selector"), flag_text(k, "field-selector"));
 		if (query.n) {
 			buf_printf(&path, "%c" STR_FMT, separator, STR_ARG(query));
 			separator = '&';
@@ -151,9 +156,11 @@ static struct value *fetch_table(struct kctl *k, const struct target *t, struct 
 			separator = '&';
 		}
 		if (!one && chunk > 0 && !whole)
-			buf_printf(&path, "%climit=%lld%s" STR_FMT, separator, (long long)chunk, next.n ? "&continue=" : "", STR_ARG(percent_encode(k->a, next)));
+			buf_printf(&path, "%climit=%lld%s" STR_FMT, separator, (long long)chunk,
+			           next.n ? "&continue=" : "", STR_ARG(percent_encode(k->a, next)));
 		str text;
-		if (!api_call(k, k->a, "GET", arena_dup(k->a, buf_str(&path)), (str){ 0 }, (str){ 0 }, S(TABLE_TYPE), &text, err))
+		if (!api_call(k, k->a, "GET", arena_dup(k->a, buf_str(&path)), (str){ 0 }, (str){ 0 }, S(TABLE_TYPE),
+		              &text, err))
 			return NULL;
 		struct value *page = json_parse(k->a, text, NULL, err);
 		if (!page)
@@ -190,7 +197,9 @@ static int by_sort_key(const void *x, const void *y)
 	else if (r->key->kind == V_STRING && s->key->kind == V_STRING)
 		c = str_cmp(r->key->s, s->key->s);
 	else
-		c = kc_value_i64(r->key, 0) < kc_value_i64(s->key, 0) ? -1 : kc_value_i64(r->key, 0) > kc_value_i64(s->key, 0);
+		c = kc_value_i64(r->key, 0) < kc_value_i64(s->key, 0)
+		            ? -1
+		            : kc_value_i64(r->key, 0) > kc_value_i64(s->key, 0);
 	return c ? c : r->place < s->place ? -1 : 1;
 }
 
@@ -203,7 +212,8 @@ static void sort_rows(struct kctl *k, struct value *rows)
 	struct sort_row *v = ARENA_ARRAY(k->a, struct sort_row, rows->a.n);
 	for (size_t i = 0; i < rows->a.n; i++) {
 		struct value *obj = value_get(rows->a.v[i], S("object"));
-		v[i] = (struct sort_row){ rows->a.v[i], jsonpath_first(k, path, obj ? obj : rows->a.v[i], &ignored), i };
+		v[i] = (struct sort_row){ rows->a.v[i], jsonpath_first(k, path, obj ? obj : rows->a.v[i], &ignored),
+			                  i };
 	}
 	qsort(v, rows->a.n, sizeof(*v), by_sort_key);
 	for (size_t i = 0; i < rows->a.n; i++)
@@ -225,7 +235,9 @@ static bool same_type(const struct rtype *x, const struct rtype *y)
 
 static bool print_tables(struct kctl *k, const struct targets *list, struct error *err)
 {
-	struct view v = { .k = k, .wide = str_eqc(flag_text(k, "output"), "wide"), .headers = !flag_bool(k, "no-headers") };
+	struct view v = { .k = k,
+		          .wide = str_eqc(flag_text(k, "output"), "wide"),
+		          .headers = !flag_bool(k, "no-headers") };
 	kc_table_init(&v.table);
 	bool kinds = flag_bool(k, "show-kind"), namespaced = !flag_bool(k, "all-namespaces"), any = false;
 	for (size_t i = 1; i < list->n; i++)
@@ -331,7 +343,8 @@ static bool on_line(void *ctx, str text)
 	if (str_eqc(type, "ERROR")) {
 		_cleanup_buf_ struct buf b = { 0 };
 		json_write(&b, obj, JSON_COMPACT);
-		w->failed = !api_fail(w->view.k, a, (int)kc_value_i64(value_get(obj, S("code")), 500), buf_str(&b), w->err);
+		w->failed =
+		        !api_fail(w->view.k, a, (int)kc_value_i64(value_get(obj, S("code")), 500), buf_str(&b), w->err);
 		return false;
 	}
 	if (w->format.n) {
@@ -352,7 +365,9 @@ static bool run_watch(struct kctl *k, const struct targets *list, str format, st
 			return error_set(err, "you may only specify a single resource type");
 	struct target t = list->v[0];
 	struct watch w = { .format = format, .err = err };
-	w.view = (struct view){ .k = k, .wide = str_eqc(flag_text(k, "output"), "wide"), .headers = !flag_bool(k, "no-headers") };
+	w.view = (struct view){ .k = k,
+		                .wide = str_eqc(flag_text(k, "output"), "wide"),
+		                .headers = !flag_bool(k, "no-headers") };
 	kc_table_init(&w.view.table);
 	begin_view(&w.view, t.type, flag_bool(k, "show-kind"));
 	str fields = flag_text(k, "field-selector"), name = t.name;
@@ -388,7 +403,8 @@ static bool run_watch(struct kctl *k, const struct targets *list, str format, st
 		if (!value_is(w.view.columns, V_ARRAY))
 			return error_set(err, "the server sent a Table without columns");
 		for (size_t i = 0; print_now && value_is(rows, V_ARRAY) && i < rows->a.n; i++)
-			print_row(&w.view, k->a, rows->a.v[i], flag_bool(k, "output-watch-events") ? S("ADDED") : (str){ 0 });
+			print_row(&w.view, k->a, rows->a.v[i],
+			          flag_bool(k, "output-watch-events") ? S("ADDED") : (str){ 0 });
 		kc_table_flush(&w.view.table, stdout);
 	}
 	path = arena_concat(k->a, path, S("watch=true&resourceVersion="), w.version);
@@ -415,7 +431,10 @@ bool run_get(struct kctl *k, struct error *err)
 	if (flag_bool(k, "output-watch-events") && !watch)
 		return error_set(err, "--output-watch-events option can only be used with --watch or --watch-only");
 	if (k->args.n == 0 && flag_list(k, "filename")->n == 0) {
-		fprintf(stderr, "You must specify the type of resource to get. Use \"%s api-resources\" for a complete list of supported resources.\n\n", k->program);
+		fprintf(stderr,
+		        "You must specify the type of resource to get. Use \"%s api-resources\" for a complete list of "
+		        "supported resources.\n\n",
+		        k->program);
 		return kc_usage_error(k, err, "Required resource not specified.");
 	}
 	struct targets list = { 0 };

@@ -12,7 +12,11 @@ static struct value *client_version(struct kctl *k)
 	struct utsname u;
 	struct value *v = value_object(k->a);
 	const char *machine = uname(&u) == 0 && strcmp(u.machine, "aarch64") == 0 ? "linux/arm64" : "linux/amd64";
-	const char *const fields[][2] = { { "major", "1" }, { "minor", "36" }, { "gitVersion", API_VERSION "+coracle." CORACLE_VERSION }, { "compiler", "gcc" }, { "platform", machine } };
+	const char *const fields[][2] = { { "major", "1" },
+		                          { "minor", "36" },
+		                          { "gitVersion", API_VERSION "+coracle." CORACLE_VERSION },
+		                          { "compiler", "gcc" },
+		                          { "platform", machine } };
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
 		value_set(k->a, v, str_c(fields[i][0]), value_string(k->a, arena_dup(k->a, str_c(fields[i][1]))));
 	return v;
@@ -85,14 +89,19 @@ bool run_api_resources(struct kctl *k, struct error *err)
 		return error_set(err, "--output " STR_FMT " is not available", STR_ARG(format));
 	if (!kc_types_discover(k, err))
 		return false;
-	struct { struct rtype **v; size_t n; } shown = { 0 };
+	struct {
+		struct rtype **v;
+		size_t n;
+	} shown = { 0 };
 	for (size_t i = 0; i < k->types.n; i++) {
 		struct rtype *t = k->types.v[i];
 		bool older = false; // the preferred version of a group stands first
 		for (size_t j = 0; j < i; j++)
-			older = older || (str_eq(k->types.v[j]->group, t->group) && str_eq(k->types.v[j]->resource, t->resource));
-		if (older || (flag_set(k, "api-group") && !str_eq(t->group, group)) || !has_all(t->verbs, flag_list(k, "verbs")) ||
-		    !has_all(t->categories, flag_list(k, "categories")) || (flag_set(k, "namespaced") && flag_bool(k, "namespaced") != t->namespaced))
+			older = older || (str_eq(k->types.v[j]->group, t->group) &&
+			                  str_eq(k->types.v[j]->resource, t->resource));
+		if (older || (flag_set(k, "api-group") && !str_eq(t->group, group)) ||
+		    !has_all(t->verbs, flag_list(k, "verbs")) || !has_all(t->categories, flag_list(k, "categories")) ||
+		    (flag_set(k, "namespaced") && flag_bool(k, "namespaced") != t->namespaced))
 			continue;
 		*LIST_ADD(k->a, &shown) = t;
 	}
@@ -102,7 +111,8 @@ bool run_api_resources(struct kctl *k, struct error *err)
 	kc_table_init(&table);
 	if (!flag_bool(k, "no-headers") && !names) {
 		kc_table_row(&table);
-		static const char *const heads[] = { "NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED", "KIND", "VERBS", "CATEGORIES" };
+		static const char *const heads[] = { "NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED",
+			                             "KIND", "VERBS",      "CATEGORIES" };
 		for (size_t i = 0; i < (wide ? 7 : 5); i++)
 			kc_table_cell(&table, str_c(heads[i]));
 	}
@@ -110,7 +120,8 @@ bool run_api_resources(struct kctl *k, struct error *err)
 		const struct rtype *t = shown.v[i];
 		kc_table_row(&table);
 		if (names) {
-			kc_table_cell(&table, t->group.n ? arena_concat(k->a, t->resource, S("."), t->group) : t->resource);
+			kc_table_cell(&table,
+			              t->group.n ? arena_concat(k->a, t->resource, S("."), t->group) : t->resource);
 			continue;
 		}
 		kc_table_cell(&table, t->resource);
@@ -152,18 +163,23 @@ bool run_cluster_info(struct kctl *k, struct error *err)
 	const struct rtype *services = kc_type_of_kind(k, S("v1"), S("Service"), err);
 	struct value *list;
 	bool color = getenv("TERM") && isatty(1);
-	const char *green = color ? "\033[0;32m" : "", *yellow = color ? "\033[0;33m" : "", *plain = color ? "\033[0m" : "";
-	if (!services || !kc_list_all(k, services, S("kube-system"), S("kubernetes.io/cluster-service=true"), (str){ 0 }, &list, err))
+	const char *green = color ? "\033[0;32m" : "", *yellow = color ? "\033[0;33m" : "",
+	           *plain = color ? "\033[0m" : "";
+	if (!services || !kc_list_all(k, services, S("kube-system"), S("kubernetes.io/cluster-service=true"),
+	                              (str){ 0 }, &list, err))
 		return false;
-	printf("%sKubernetes control plane%s is running at %s" STR_FMT "%s\n", green, plain, yellow, STR_ARG(k->server), plain);
+	printf("%sKubernetes control plane%s is running at %s" STR_FMT "%s\n", green, plain, yellow, STR_ARG(k->server),
+	       plain);
 	const struct value *items = value_get(list, S("items"));
 	for (size_t i = 0; value_is(items, V_ARRAY) && i < items->a.n; i++) {
 		const struct value *meta = value_get(items->a.v[i], S("metadata"));
 		str name = value_get_str(value_get(meta, S("labels")), S("kubernetes.io/name"));
 		if (!name.n)
 			name = value_get_str(meta, S("name"));
-		printf("%s" STR_FMT "%s is running at %s" STR_FMT "/api/v1/namespaces/kube-system/services/" STR_FMT "/proxy%s\n", green, STR_ARG(name), plain, yellow,
-		       STR_ARG(k->server), STR_ARG(value_get_str(meta, S("name"))), plain);
+		printf("%s" STR_FMT "%s is running at %s" STR_FMT "/api/v1/namespaces/kube-system/services/" STR_FMT
+		       "/proxy%s\n",
+		       green, STR_ARG(name), plain, yellow, STR_ARG(k->server), STR_ARG(value_get_str(meta, S("name"))),
+		       plain);
 	}
 	printf("\nTo further debug and diagnose cluster problems, use '%s cluster-info dump'.\n", k->program);
 	return true;

@@ -91,7 +91,8 @@ static bool filter_matches(struct path_ctx *c, str filter, const struct value *i
 		ptrdiff_t at = str_find(filter, str_c(operators[i]));
 		if (at < 0)
 			continue;
-		if (!operand(c, str_sub(filter, 0, (size_t)at), item, &x) || !operand(c, str_from(filter, (size_t)at + strlen(operators[i])), item, &y))
+		if (!operand(c, str_sub(filter, 0, (size_t)at), item, &x) ||
+		    !operand(c, str_from(filter, (size_t)at + strlen(operators[i])), item, &y))
 			return false;
 		*match = false;
 		if (!x || !y)
@@ -99,12 +100,23 @@ static bool filter_matches(struct path_ctx *c, str filter, const struct value *i
 		bool comparable;
 		int order = compare(x, y, &comparable);
 		switch (i) {
-		case 0: *match = value_equal(x, y); break;
-		case 1: *match = !value_equal(x, y); break;
-		case 2: *match = comparable && order <= 0; break;
-		case 3: *match = comparable && order >= 0; break;
-		case 4: *match = comparable && order < 0; break;
-		default: *match = comparable && order > 0;
+		case 0:
+			*match = value_equal(x, y);
+			break;
+		case 1:
+			*match = !value_equal(x, y);
+			break;
+		case 2:
+			*match = comparable && order <= 0;
+			break;
+		case 3:
+			*match = comparable && order >= 0;
+			break;
+		case 4:
+			*match = comparable && order < 0;
+			break;
+		default:
+			*match = comparable && order > 0;
 		}
 		return true;
 	}
@@ -144,7 +156,8 @@ static bool subscript(struct path_ctx *c, str inside, const struct value *at, st
 		return true;
 	}
 	if (at->kind != V_ARRAY)
-		return at->kind == V_NULL ? true : error_set(c->err, "%s is not array or slice", value_kind_name(at->kind));
+		return at->kind == V_NULL ? true
+		                          : error_set(c->err, "%s is not array or slice", value_kind_name(at->kind));
 	for (str rest = inside, part; str_next(&rest, ',', &part);) {
 		str first, last;
 		int64_t from = 0, to = (int64_t)at->a.n, size = (int64_t)at->a.n;
@@ -155,7 +168,10 @@ static bool subscript(struct path_ctx *c, str inside, const struct value *at, st
 			from += size;
 		if (!range) {
 			if (from < 0 || from >= size)
-				return c->allow_missing ? true : error_set(c->err, "array index out of bounds: index %lld, length %lld", (long long)from, (long long)size);
+				return c->allow_missing
+				               ? true
+				               : error_set(c->err, "array index out of bounds: index %lld, length %lld",
+				                           (long long)from, (long long)size);
 			add(c, out, at->a.v[from]);
 			continue;
 		}
@@ -211,7 +227,8 @@ static bool eval(struct path_ctx *c, str path, const struct value *start, struct
 			continue;
 		}
 		if (path.p[0] != '.')
-			return error_set(c->err, "unrecognized character in action: U+%04X '%c'", (unsigned char)path.p[0], path.p[0]);
+			return error_set(c->err, "unrecognized character in action: U+%04X '%c'",
+			                 (unsigned char)path.p[0], path.p[0]);
 		bool deep = path.n > 1 && path.p[1] == '.';
 		path = str_from(path, deep ? 2 : 1);
 		size_t n = 0;

@@ -23,13 +23,16 @@ static void columns(void **state)
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	struct table t;
 	kc_table_init(&t);
-	static const char *const rows[][3] = { { "NAME", "READY", "AGE" }, { "a-long-name", "1/1", "5m" }, { "\xc3\xa9", "", "1h" } };
+	static const char *const rows[][3] = { { "NAME", "READY", "AGE" },
+		                               { "a-long-name", "1/1", "5m" },
+		                               { "\xc3\xa9", "", "1h" } };
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		kc_table_row(&t);
 		for (size_t j = 0; j < 3; j++)
 			kc_table_cell(&t, str_c(rows[i][j]));
 	}
-	assert_text(layout(a, &t), "NAME          READY   AGE\na-long-name   1/1     5m\n\xc3\xa9                     1h\n");
+	assert_text(layout(a, &t),
+	            "NAME          READY   AGE\na-long-name   1/1     5m\n\xc3\xa9                     1h\n");
 	kc_table_row(&t); // widths are remembered
 	kc_table_cell(&t, S("b"));
 	kc_table_cell(&t, S("0/1"));
@@ -48,12 +51,14 @@ static void elastic_columns(void **state)
 	t.padding = 2;
 	t.remember = false;
 	buf_add(&t.text, S("Name:\tx\nA longer name:\ty\nContainers:\n  c:\n    Image:\ti\n    P:\t1\t2\nEnd:\tz\n"));
-	assert_text(layout(a, &t), "Name:           x\nA longer name:  y\nContainers:\n  c:\n    Image:  i\n    P:      1  2\nEnd:        z\n");
+	assert_text(layout(a, &t), "Name:           x\nA longer name:  y\nContainers:\n  c:\n    Image:  i\n    P:     "
+	                           " 1  2\nEnd:        z\n");
 	kc_table_free(&t);
 }
 
 static const struct flag test_flags[] = {
-	FLAG_TEXT("output", 'o', ""), FLAG_BOOL("watch", 'w'), FLAG_BOOL("stdin", 'i'), FLAG_BOOL("tty", 't'), FLAG_LIST("filename", 'f'), FLAG_TRUE("wait"),
+	FLAG_TEXT("output", 'o', ""),  FLAG_BOOL("watch", 'w'),    FLAG_BOOL("stdin", 'i'),
+	FLAG_BOOL("tty", 't'),         FLAG_LIST("filename", 'f'), FLAG_TRUE("wait"),
 	FLAG_TEXT("timeout", 0, "0s"), FLAG_TEXT("tail", 0, "-1"),
 };
 static const struct command test_command = { .name = "get", COMMAND_FLAGS(test_flags) };
@@ -74,7 +79,9 @@ static void flags(void **state)
 	struct error err = { 0 };
 	struct kctl k;
 	int64_t i;
-	assert_true(parse(&k, a, &err, (const char *const[]){ "pods", "-o", "wide", "-itw", "--wait=false", "-fa,b", "--filename", "c", "x", "--", "-l", NULL }));
+	assert_true(parse(&k, a, &err,
+	                  (const char *const[]){ "pods", "-o", "wide", "-itw", "--wait=false", "-fa,b", "--filename",
+	                                         "c", "x", "--", "-l", NULL }));
 	assert_text(flag_text(&k, "output"), "wide");
 	assert_true(flag_bool(&k, "stdin") && flag_bool(&k, "tty") && flag_bool(&k, "watch"));
 	assert_false(flag_bool(&k, "wait"));
@@ -84,17 +91,22 @@ static void flags(void **state)
 	assert_int_equal(k.dash, 2);
 	assert_text(k.args.v[2], "-l");
 	assert_false(flag_set(&k, "timeout"));
-	assert_true(parse(&k, a, &err, (const char *const[]){ "-ojson", "-o=yaml", "-", "--timeout=1m30s", "--tail=5", NULL }));
+	assert_true(parse(&k, a, &err,
+	                  (const char *const[]){ "-ojson", "-o=yaml", "-", "--timeout=1m30s", "--tail=5", NULL }));
 	assert_text(flag_text(&k, "output"), "yaml");
 	assert_text(k.args.v[0], "-");
 	assert_true(flag_int(&k, "tail", &i, &err) && i == 5);
 	assert_true(flag_duration(&k, "timeout", &i, &err) && i == 90000000000);
-	static const struct { const char *args[3], *error; } bad[] = {
+	static const struct {
+		const char *args[3], *error;
+	} bad[] = {
 		{ { "--bogus" }, "unknown flag: --bogus\nSee 'kubectl get --help' for usage." },
 		{ { "-z" }, "unknown shorthand flag: 'z' in -z\nSee 'kubectl get --help' for usage." },
 		{ { "-o" }, "flag needs an argument: 'o' in -o\nSee 'kubectl get --help' for usage." },
 		{ { "--output" }, "flag needs an argument: --output\nSee 'kubectl get --help' for usage." },
-		{ { "--watch=maybe" }, "invalid argument \"maybe\" for \"--watch\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax" },
+		{ { "--watch=maybe" },
+		  "invalid argument \"maybe\" for \"--watch\" flag: strconv.ParseBool: parsing \"maybe\": invalid "
+		  "syntax" },
 	};
 	for (size_t b = 0; b < ARRAY_LEN(bad); b++) {
 		assert_false(parse(&k, a, &err, bad[b].args));
@@ -104,11 +116,23 @@ static void flags(void **state)
 
 static void durations(void **state)
 {
-	static const struct { const char *text; int64_t ns; } good[] = { { "0", 0 }, { "5s", 5000000000 }, { "1h2m", 3720000000000 }, { "1.5s", 1500000000 }, { "-1s", -1000000000 }, { "10ms", 10000000 } };
+	static const struct {
+		const char *text;
+		int64_t ns;
+	} good[] = { { "0", 0 },
+		     { "5s", 5000000000 },
+		     { "1h2m", 3720000000000 },
+		     { "1.5s", 1500000000 },
+		     { "-1s", -1000000000 },
+		     { "10ms", 10000000 } };
 	static const char *const bad[] = { "", "5", "s", "1x", "1h2", "1.2.3s" };
-	static const struct { int64_t s; const char *text; } human[] = {
-		{ 5, "5s" }, { 119, "119s" }, { 120, "2m" }, { 330, "5m30s" }, { 600, "10m" }, { 7300, "121m" }, { 10800, "3h" }, { 12000, "3h20m" }, { 30000, "8h" }, { 172800, "2d" },
-		{ 180000, "2d2h" }, { 864000, "10d" }, { 70000000, "2y80d" }, { 0, "0s" }, { -5, "<invalid>" },
+	static const struct {
+		int64_t s;
+		const char *text;
+	} human[] = {
+		{ 5, "5s" },        { 119, "119s" },   { 120, "2m" },         { 330, "5m30s" }, { 600, "10m" },
+		{ 7300, "121m" },   { 10800, "3h" },   { 12000, "3h20m" },    { 30000, "8h" },  { 172800, "2d" },
+		{ 180000, "2d2h" }, { 864000, "10d" }, { 70000000, "2y80d" }, { 0, "0s" },      { -5, "<invalid>" },
 	};
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	int64_t ns;
@@ -134,16 +158,41 @@ static str run_path(struct kctl *k, const char *template, const struct value *ob
 
 static void paths(void **state)
 {
-	static const struct { const char *template, *want; } cases[] = {
-		{ "{.a.b}", "1" }, { "{.none.x}", "" }, { "{.l[0].n}", "x" }, { "{.l[-1].n}", "z" }, { "{.l[*].n}", "x y z" }, { "{.l[0:2].n}", "x y" }, { "{.l[?(@.v>1)].n}", "y z" },
-		{ "{.l[?(@.n==\"y\")].v}", "2" }, { "{.l[?(@.n=='z')].v}", "3" }, { "{range .l[*]}{.n}={.v}{\"\\n\"}{end}", "x=1\ny=2\nz=3\n" }, { "{.a}", "{\"b\":1}" }, { "{.a.*}", "1" },
-		{ "{..n}", "x y z" }, { "{.d['e.f/g']}", "dotted" }, { "{.d.e\\.f/g}", "dotted" }, { "name: {.a.b}!", "name: 1!" }, { "a.b", "1" }, { "{$.a.b}", "1" }, { "{.t}", "true" },
-		{ "{.l[0,2].n}", "x z" }, { "{range .l[*]}{$.a.b}{end}", "111" }, { "{.a", "(error)" }, { "{range .l[*]}x", "(error)" }, { "{.l[x]}", "(error)" },
+	static const struct {
+		const char *template, *want;
+	} cases[] = {
+		{ "{.a.b}", "1" },
+		{ "{.none.x}", "" },
+		{ "{.l[0].n}", "x" },
+		{ "{.l[-1].n}", "z" },
+		{ "{.l[*].n}", "x y z" },
+		{ "{.l[0:2].n}", "x y" },
+		{ "{.l[?(@.v>1)].n}", "y z" },
+		{ "{.l[?(@.n==\"y\")].v}", "2" },
+		{ "{.l[?(@.n=='z')].v}", "3" },
+		{ "{range .l[*]}{.n}={.v}{\"\\n\"}{end}", "x=1\ny=2\nz=3\n" },
+		{ "{.a}", "{\"b\":1}" },
+		{ "{.a.*}", "1" },
+		{ "{..n}", "x y z" },
+		{ "{.d['e.f/g']}", "dotted" },
+		{ "{.d.e\\.f/g}", "dotted" },
+		{ "name: {.a.b}!", "name: 1!" },
+		{ "a.b", "1" },
+		{ "{$.a.b}", "1" },
+		{ "{.t}", "true" },
+		{ "{.l[0,2].n}", "x z" },
+		{ "{range .l[*]}{$.a.b}{end}", "111" },
+		{ "{.a", "(error)" },
+		{ "{range .l[*]}x", "(error)" },
+		{ "{.l[x]}", "(error)" },
 	};
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	struct error err = { 0 };
 	struct kctl k = { .a = a };
-	struct value *obj = json_parse(a, S("{\"a\":{\"b\":1},\"l\":[{\"n\":\"x\",\"v\":1},{\"n\":\"y\",\"v\":2},{\"n\":\"z\",\"v\":3}],\"d\":{\"e.f/g\":\"dotted\"},\"t\":true}"), NULL, &err);
+	struct value *obj = json_parse(a,
+	                               S("{\"a\":{\"b\":1},\"l\":[{\"n\":\"x\",\"v\":1},{\"n\":\"y\",\"v\":2},{\"n\":"
+	                                 "\"z\",\"v\":3}],\"d\":{\"e.f/g\":\"dotted\"},\"t\":true}"),
+	                               NULL, &err);
 	assert_non_null(obj);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		assert_text(run_path(&k, cases[i].template, obj, &err), cases[i].want);
@@ -153,8 +202,12 @@ static void selectors(void **state)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	struct error err = { 0 };
-	struct value *s = json_parse(a, S("{\"matchLabels\":{\"b\":\"2\",\"a\":\"1\"},\"matchExpressions\":[{\"key\":\"k\",\"operator\":\"In\",\"values\":[\"x\",\"y\"]},"
-	                                  "{\"key\":\"e\",\"operator\":\"Exists\"},{\"key\":\"n\",\"operator\":\"DoesNotExist\"}]}"), NULL, &err);
+	struct value *s =
+	        json_parse(a,
+	                   S("{\"matchLabels\":{\"b\":\"2\",\"a\":\"1\"},\"matchExpressions\":[{\"key\":\"k\","
+	                     "\"operator\":\"In\",\"values\":[\"x\",\"y\"]},"
+	                     "{\"key\":\"e\",\"operator\":\"Exists\"},{\"key\":\"n\",\"operator\":\"DoesNotExist\"}]}"),
+	                   NULL, &err);
 	assert_text(kc_selector_text(a, s), "a=1,b=2,k in (x,y),e,!n");
 	assert_text(kc_selector_text(a, NULL), "<none>");
 	assert_text(kc_labels_text(a, value_get(s, S("matchLabels"))), "a=1,b=2");
@@ -165,10 +218,17 @@ static void kinds(void **state)
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	struct error err = { 0 };
 	struct kctl k = { .a = a, .discovered = true };
-	static const struct { const char *word, *name, *path; } cases[] = {
-		{ "po", "pod", "/api/v1/namespaces/n/pods/x" }, { "Deployment", "deployment.apps", "/apis/apps/v1/namespaces/n/deployments/x" }, { "no", "node", "/api/v1/nodes/x" },
-		{ "deploy.apps", "deployment.apps", "/apis/apps/v1/namespaces/n/deployments/x" }, { "deployments.v1.apps", "deployment.apps", "/apis/apps/v1/namespaces/n/deployments/x" },
-		{ "pods.v1", "pod", "/api/v1/namespaces/n/pods/x" }, { "events", "event", "/api/v1/namespaces/n/events/x" }, { "sa", "serviceaccount", "/api/v1/namespaces/n/serviceaccounts/x" },
+	static const struct {
+		const char *word, *name, *path;
+	} cases[] = {
+		{ "po", "pod", "/api/v1/namespaces/n/pods/x" },
+		{ "Deployment", "deployment.apps", "/apis/apps/v1/namespaces/n/deployments/x" },
+		{ "no", "node", "/api/v1/nodes/x" },
+		{ "deploy.apps", "deployment.apps", "/apis/apps/v1/namespaces/n/deployments/x" },
+		{ "deployments.v1.apps", "deployment.apps", "/apis/apps/v1/namespaces/n/deployments/x" },
+		{ "pods.v1", "pod", "/api/v1/namespaces/n/pods/x" },
+		{ "events", "event", "/api/v1/namespaces/n/events/x" },
+		{ "sa", "serviceaccount", "/api/v1/namespaces/n/serviceaccounts/x" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		const struct rtype *t = kc_type_find(&k, str_c(cases[i].word), &err);
@@ -183,8 +243,9 @@ static void kinds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(columns), cmocka_unit_test(elastic_columns), cmocka_unit_test(flags), cmocka_unit_test(durations),
-		cmocka_unit_test(paths),   cmocka_unit_test(selectors),       cmocka_unit_test(kinds),
+		cmocka_unit_test(columns),   cmocka_unit_test(elastic_columns), cmocka_unit_test(flags),
+		cmocka_unit_test(durations), cmocka_unit_test(paths),           cmocka_unit_test(selectors),
+		cmocka_unit_test(kinds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

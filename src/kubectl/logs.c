@@ -57,13 +57,16 @@ static bool stream_log(struct kctl *k, const struct log_source *s, int64_t tail,
 		return false;
 	struct http_call call = { .method = "GET", .timeout_ms = -1 };
 	struct http_answer head;
-	call.path = arena_printf(k->a, "/api/v1/namespaces/" STR_FMT "/pods/" STR_FMT "/log" STR_FMT, STR_ARG(s->ns), STR_ARG(s->pod), STR_ARG(query));
+	call.path = arena_printf(k->a, "/api/v1/namespaces/" STR_FMT "/pods/" STR_FMT "/log" STR_FMT, STR_ARG(s->ns),
+	                         STR_ARG(s->pod), STR_ARG(query));
 	http_header_add(k->a, &call.headers, S("accept"), S("application/json, */*"));
 	api_headers(k, k->a, &call.headers);
 	struct http_stream_in *in = http_client_open(k->http, k->a, &call, &head, err);
 	if (!in)
 		return http_connect_error(k, err);
-	str prefix = prefixed ? arena_printf(k->a, "[pod/" STR_FMT "/" STR_FMT "] ", STR_ARG(s->pod), STR_ARG(s->container)) : (str){ 0 };
+	str prefix =
+	        prefixed ? arena_printf(k->a, "[pod/" STR_FMT "/" STR_FMT "] ", STR_ARG(s->pod), STR_ARG(s->container))
+	                 : (str){ 0 };
 	_cleanup_buf_ struct buf refused = { 0 };
 	char text[16384];
 	bool ok = true, line_start = true;
@@ -84,9 +87,11 @@ static bool stream_log(struct kctl *k, const struct log_source *s, int64_t tail,
 
 static bool pod_logs(struct kctl *k, const struct value *pod, int64_t tail, bool prefixed, struct error *err)
 {
-	struct log_source s = { .ns = value_str(value_path(pod, S("metadata"), S("namespace"))), .pod = value_str(value_path(pod, S("metadata"), S("name"))) };
+	struct log_source s = { .ns = value_str(value_path(pod, S("metadata"), S("namespace"))),
+		                .pod = value_str(value_path(pod, S("metadata"), S("name"))) };
 	if (!flag_bool(k, "all-containers"))
-		return pod_choose_container(k, pod, flag_text(k, "container"), false, &s.container, err) && stream_log(k, &s, tail, prefixed, err);
+		return pod_choose_container(k, pod, flag_text(k, "container"), false, &s.container, err) &&
+		       stream_log(k, &s, tail, prefixed, err);
 	static const char *const lists[] = { "initContainers", "containers", "ephemeralContainers" };
 	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
 		const struct value *v = value_path(pod, S("spec"), str_c(lists[l]));
@@ -108,19 +113,25 @@ bool run_logs(struct kctl *k, struct error *err)
 	if (tail < -1)
 		return error_set(err, "--tail must be greater than or equal to -1");
 	if (k->args.n == 0 && !selector.n)
-		return kc_usage_error(k, err, "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command");
+		return kc_usage_error(k, err,
+		                      "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME "
+		                      "is a required argument for the logs command");
 	if (k->args.n && selector.n)
 		return kc_usage_error(k, err, "only a selector (-l) or a POD name is allowed");
 	if (k->args.n > 2)
-		return kc_usage_error(k, err, "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command");
+		return kc_usage_error(k, err,
+		                      "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME "
+		                      "is a required argument for the logs command");
 	if (flag_bool(k, "all-containers") && container.n)
-		return error_set(err, "--all-containers=true should not be specified with container name " STR_FMT, STR_ARG(container));
+		return error_set(err, "--all-containers=true should not be specified with container name " STR_FMT,
+		                 STR_ARG(container));
 	if (selector.n) {
 		struct value *items;
 		if (!pods_selected(k, k->ns, selector, &items, err))
 			return false;
 		if (flag_bool(k, "follow") && items->a.n > 1)
-			return error_set(err, "following the logs of several pods at once is not supported by this client");
+			return error_set(err,
+			                 "following the logs of several pods at once is not supported by this client");
 		if (items->a.n == 0)
 			fprintf(stderr, "No resources found in " STR_FMT " namespace.\n", STR_ARG(k->ns));
 		for (size_t i = 0; i < items->a.n; i++) {

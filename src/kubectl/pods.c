@@ -19,13 +19,16 @@ const struct value *pod_container(const struct value *pod, str name)
 // "a, b, c (init)"; *n is how many.
 static str container_names(struct arena *a, const struct value *pod, size_t *n)
 {
-	static const struct { const char *list, *mark; } all[] = { { "containers", "" }, { "ephemeralContainers", " (ephem)" }, { "initContainers", " (init)" } };
+	static const struct {
+		const char *list, *mark;
+	} all[] = { { "containers", "" }, { "ephemeralContainers", " (ephem)" }, { "initContainers", " (init)" } };
 	_cleanup_buf_ struct buf b = { 0 };
 	*n = 0;
 	for (size_t l = 0; l < ARRAY_LEN(all); l++) {
 		const struct value *v = value_path(pod, S("spec"), str_c(all[l].list));
 		for (size_t i = 0; value_is(v, V_ARRAY) && i < v->a.n; i++)
-			buf_printf(&b, "%s" STR_FMT "%s", (*n)++ ? ", " : "", STR_ARG(value_get_str(v->a.v[i], S("name"))), all[l].mark);
+			buf_printf(&b, "%s" STR_FMT "%s", (*n)++ ? ", " : "",
+			           STR_ARG(value_get_str(v->a.v[i], S("name"))), all[l].mark);
 	}
 	return arena_dup(a, buf_str(&b));
 }
@@ -39,7 +42,8 @@ bool pod_choose_container(struct kctl *k, const struct value *pod, str wanted, b
 		*name = wanted;
 		if (pod_container(pod, wanted))
 			return true;
-		return error_set(err, "container " STR_FMT " is not valid for pod " STR_FMT " out of: " STR_FMT, STR_ARG(wanted), STR_ARG(pod_name), STR_ARG(all));
+		return error_set(err, "container " STR_FMT " is not valid for pod " STR_FMT " out of: " STR_FMT,
+		                 STR_ARG(wanted), STR_ARG(pod_name), STR_ARG(all));
 	}
 	const struct value *containers = value_path(pod, S("spec"), S("containers"));
 	if (!value_is(containers, V_ARRAY) || containers->a.n == 0)
@@ -51,7 +55,8 @@ bool pod_choose_container(struct kctl *k, const struct value *pod, str wanted, b
 	}
 	*name = value_get_str(containers->a.v[0], S("name"));
 	if (total > 1 && !quiet)
-		fprintf(stderr, "Defaulted container \"" STR_FMT "\" out of: " STR_FMT "\n", STR_ARG(*name), STR_ARG(all));
+		fprintf(stderr, "Defaulted container \"" STR_FMT "\" out of: " STR_FMT "\n", STR_ARG(*name),
+		        STR_ARG(all));
 	return true;
 }
 
@@ -61,7 +66,8 @@ static int rank(const struct value *pod)
 	str phase = value_str(value_path(pod, S("status"), S("phase")));
 	int r = str_eqc(phase, "Running") ? 2 : str_eqc(phase, "Pending") ? 0 : 1;
 	for (size_t i = 0; value_is(list, V_ARRAY) && i < list->a.n; i++)
-		if (str_eqc(value_get_str(list->a.v[i], S("type")), "Ready") && str_eqc(value_get_str(list->a.v[i], S("status")), "True"))
+		if (str_eqc(value_get_str(list->a.v[i], S("type")), "Ready") &&
+		    str_eqc(value_get_str(list->a.v[i], S("status")), "True"))
 			r += 4;
 	return r;
 }
@@ -95,7 +101,9 @@ struct value *pod_of(struct kctl *k, str word, struct error *err)
 		return obj;
 	const struct value *selector = value_path(obj, S("spec"), S("selector"));
 	struct value *items;
-	str text = str_eqc(t->resource, "services") || str_eqc(t->resource, "replicationcontrollers") ? kc_labels_text(k->a, selector) : kc_selector_text(k->a, selector);
+	str text = str_eqc(t->resource, "services") || str_eqc(t->resource, "replicationcontrollers")
+	                   ? kc_labels_text(k->a, selector)
+	                   : kc_selector_text(k->a, selector);
 	if (!value_is(selector, V_OBJECT) || str_eqc(text, "<none>")) {
 		error_set(err, "cannot get the logs from " STR_FMT ": it selects no pods", STR_ARG(kc_type_name(k, t)));
 		return NULL;
@@ -111,6 +119,7 @@ struct value *pod_of(struct kctl *k, str word, struct error *err)
 		if (rank(items->a.v[i]) > rank(best))
 			best = items->a.v[i];
 	if (items->a.n > 1)
-		fprintf(stderr, "Found %zu pods, using pod/" STR_FMT "\n", items->a.n, STR_ARG(value_str(value_path(best, S("metadata"), S("name")))));
+		fprintf(stderr, "Found %zu pods, using pod/" STR_FMT "\n", items->a.n,
+		        STR_ARG(value_str(value_path(best, S("metadata"), S("name")))));
 	return best;
 }

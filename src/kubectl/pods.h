@@ -9,6 +9,7 @@ struct value *pod_of(struct kctl *k, str word, struct error *err);
 bool pods_selected(struct kctl *k, str ns, str selector, struct value **items, struct error *err);
 const struct value *pod_container(const struct value *pod, str name);
 // The container that is meant: the one wanted, the annotated default, or the first (with a note).
-bool pod_choose_container(struct kctl *k, const struct value *pod, str wanted, bool quiet, str *name, struct error *err);
+bool pod_choose_container(struct kctl *k, const struct value *pod, str wanted, bool quiet, str *name,
+                          struct error *err);
 
 #endif

@@ -97,8 +97,14 @@ static void lay_out(struct layout *l, size_t from, size_t to)
 
 void kc_table_flush(struct table *t, FILE *to)
 {
-	struct { struct line *v; size_t n; } lines = { 0 };
-	struct { struct cell *v; size_t n; } cells = { 0 };
+	struct {
+		struct line *v;
+		size_t n;
+	} lines = { 0 };
+	struct {
+		struct cell *v;
+		size_t n;
+	} cells = { 0 };
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	str rest = buf_str(&t->text), text, cell;
 	str_cut_suffix(&rest, S("\n"));
@@ -151,7 +157,8 @@ bool is_object_format(str format)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (str_eqc(format, names[i]))
 			return true;
-	return str_has_prefix(format, S("jsonpath")) || str_has_prefix(format, S("go-template")) || str_has_prefix(format, S("custom-columns"));
+	return str_has_prefix(format, S("jsonpath")) || str_has_prefix(format, S("go-template")) ||
+	       str_has_prefix(format, S("custom-columns"));
 }
 
 static void print_name(struct kctl *k, FILE *to, const struct value *obj)
@@ -192,7 +199,10 @@ static bool print_custom_columns(struct kctl *k, FILE *to, str spec, const struc
 		kc_table_row(&t);
 		for (str rest = spec, part, head, path; ok && str_next(&rest, ',', &part);) {
 			if (!str_split(part, ':', &head, &path)) {
-				ok = error_set(err, "unexpected custom-columns spec: " STR_FMT ", expected <header>:<json-path-expr>", STR_ARG(part));
+				ok = error_set(err,
+				               "unexpected custom-columns spec: " STR_FMT
+				               ", expected <header>:<json-path-expr>",
+				               STR_ARG(part));
 				break;
 			}
 			char *text = NULL;
@@ -229,11 +239,14 @@ bool kc_print_object(struct kctl *k, FILE *to, str format, const struct value *o
 		return jsonpath_print(k, to, rest, obj, err);
 	else if (str_cut_prefix(&rest, S("custom-columns=")))
 		return print_custom_columns(k, to, rest, obj, err);
-	else if (str_has_prefix(format, S("go-template")) || str_has_prefix(format, S("jsonpath")) || str_has_prefix(format, S("custom-columns")))
+	else if (str_has_prefix(format, S("go-template")) || str_has_prefix(format, S("jsonpath")) ||
+	         str_has_prefix(format, S("custom-columns")))
 		return error_set(err, "output format \"" STR_FMT "\" is not supported by this client", STR_ARG(format));
 	else
-		return error_set(err, "unable to match a printer suitable for the output format \"" STR_FMT
-		                 "\", allowed formats are: custom-columns,json,jsonpath,name,wide,yaml", STR_ARG(format));
+		return error_set(err,
+		                 "unable to match a printer suitable for the output format \"" STR_FMT
+		                 "\", allowed formats are: custom-columns,json,jsonpath,name,wide,yaml",
+		                 STR_ARG(format));
 	return true;
 }
 
@@ -249,7 +262,9 @@ bool kc_print_done(struct kctl *k, const struct target *t, const struct value *o
 		return kc_print_object(k, stdout, format, copy, err);
 	} else {
 		str dry = flag_text(k, "dry-run");
-		const char *how = str_eqc(dry, "server") ? " (server dry run)" : str_eqc(dry, "client") ? " (dry run)" : "";
+		const char *how = str_eqc(dry, "server")   ? " (server dry run)"
+		                  : str_eqc(dry, "client") ? " (dry run)"
+		                                           : "";
 		printf(STR_FMT " %s%s\n", STR_ARG(target_label(k, t)), done, how);
 	}
 	return true;

@@ -38,10 +38,12 @@ struct rollout {
 
 static bool deployment_status(struct rollout *r, const struct value *d, str name, bool *done, struct error *err)
 {
-	long long want = number(d, "spec", "replicas", 1), updated = number(d, "status", "updatedReplicas", 0), all = number(d, "status", "replicas", 0);
+	long long want = number(d, "spec", "replicas", 1), updated = number(d, "status", "updatedReplicas", 0),
+	          all = number(d, "status", "replicas", 0);
 	long long available = number(d, "status", "availableReplicas", 0);
 	if (r->revision > 0 && r->revision != revision_of(d))
-		return error_set(err, "desired revision (%lld) is different from the running revision (%lld)", (long long)r->revision, (long long)revision_of(d));
+		return error_set(err, "desired revision (%lld) is different from the running revision (%lld)",
+		                 (long long)r->revision, (long long)revision_of(d));
 	const struct value *conditions = value_path(d, S("status"), S("conditions"));
 	if (number(d, "metadata", "generation", 0) > number(d, "status", "observedGeneration", 0)) {
 		printf("Waiting for deployment spec update to be observed...\n");
@@ -50,13 +52,20 @@ static bool deployment_status(struct rollout *r, const struct value *d, str name
 	for (size_t i = 0; value_is(conditions, V_ARRAY) && i < conditions->a.n; i++)
 		if (str_eqc(value_get_str(conditions->a.v[i], S("type")), "Progressing") &&
 		    str_eqc(value_get_str(conditions->a.v[i], S("reason")), "ProgressDeadlineExceeded"))
-			return error_set(err, "deployment \"" STR_FMT "\" exceeded its progress deadline", STR_ARG(name));
+			return error_set(err, "deployment \"" STR_FMT "\" exceeded its progress deadline",
+			                 STR_ARG(name));
 	if (updated < want) {
-		printf("Waiting for deployment \"" STR_FMT "\" rollout to finish: %lld out of %lld new replicas have been updated...\n", STR_ARG(name), updated, want);
+		printf("Waiting for deployment \"" STR_FMT
+		       "\" rollout to finish: %lld out of %lld new replicas have been updated...\n",
+		       STR_ARG(name), updated, want);
 	} else if (all > updated) {
-		printf("Waiting for deployment \"" STR_FMT "\" rollout to finish: %lld old replicas are pending termination...\n", STR_ARG(name), all - updated);
+		printf("Waiting for deployment \"" STR_FMT
+		       "\" rollout to finish: %lld old replicas are pending termination...\n",
+		       STR_ARG(name), all - updated);
 	} else if (available < updated) {
-		printf("Waiting for deployment \"" STR_FMT "\" rollout to finish: %lld of %lld updated replicas are available...\n", STR_ARG(name), available, updated);
+		printf("Waiting for deployment \"" STR_FMT
+		       "\" rollout to finish: %lld of %lld updated replicas are available...\n",
+		       STR_ARG(name), available, updated);
 	} else {
 		printf("deployment \"" STR_FMT "\" successfully rolled out\n", STR_ARG(name));
 		*done = true;
@@ -73,16 +82,21 @@ static bool is_rolling(const struct value *obj, struct error *err)
 
 static bool daemonset_status(const struct value *d, str name, bool *done, struct error *err)
 {
-	long long want = number(d, "status", "desiredNumberScheduled", 0), updated = number(d, "status", "updatedNumberScheduled", 0);
+	long long want = number(d, "status", "desiredNumberScheduled", 0),
+	          updated = number(d, "status", "updatedNumberScheduled", 0);
 	long long available = number(d, "status", "numberAvailable", 0);
 	if (!is_rolling(d, err))
 		return false;
 	if (number(d, "metadata", "generation", 0) > number(d, "status", "observedGeneration", 0)) {
 		printf("Waiting for daemon set spec update to be observed...\n");
 	} else if (updated < want) {
-		printf("Waiting for daemon set \"" STR_FMT "\" rollout to finish: %lld out of %lld new pods have been updated...\n", STR_ARG(name), updated, want);
+		printf("Waiting for daemon set \"" STR_FMT
+		       "\" rollout to finish: %lld out of %lld new pods have been updated...\n",
+		       STR_ARG(name), updated, want);
 	} else if (available < want) {
-		printf("Waiting for daemon set \"" STR_FMT "\" rollout to finish: %lld of %lld updated pods are available...\n", STR_ARG(name), available, want);
+		printf("Waiting for daemon set \"" STR_FMT
+		       "\" rollout to finish: %lld of %lld updated pods are available...\n",
+		       STR_ARG(name), available, want);
 	} else {
 		printf("daemon set \"" STR_FMT "\" successfully rolled out\n", STR_ARG(name));
 		*done = true;
@@ -92,10 +106,12 @@ static bool daemonset_status(const struct value *d, str name, bool *done, struct
 
 static bool statefulset_status(const struct value *s, bool *done, struct error *err)
 {
-	long long want = number(s, "spec", "replicas", 1), ready = number(s, "status", "readyReplicas", 0), updated = number(s, "status", "updatedReplicas", 0);
+	long long want = number(s, "spec", "replicas", 1), ready = number(s, "status", "readyReplicas", 0),
+	          updated = number(s, "status", "updatedReplicas", 0);
 	const struct value *rolling = value_path(s, S("spec"), S("updateStrategy"), S("rollingUpdate"));
 	long long partition = kc_value_i64(value_get(rolling, S("partition")), 0);
-	str current = value_str(value_path(s, S("status"), S("currentRevision"))), next = value_str(value_path(s, S("status"), S("updateRevision")));
+	str current = value_str(value_path(s, S("status"), S("currentRevision"))),
+	    next = value_str(value_path(s, S("status"), S("updateRevision")));
 	int64_t seen = number(s, "status", "observedGeneration", 0);
 	if (!is_rolling(s, err))
 		return false;
@@ -104,14 +120,17 @@ static bool statefulset_status(const struct value *s, bool *done, struct error *
 	} else if (ready < want) {
 		printf("Waiting for %lld pods to be ready...\n", want - ready);
 	} else if (rolling && value_get(rolling, S("partition")) && updated < want - partition) {
-		printf("Waiting for partitioned roll out to finish: %lld out of %lld new pods have been updated...\n", updated, want - partition);
+		printf("Waiting for partitioned roll out to finish: %lld out of %lld new pods have been updated...\n",
+		       updated, want - partition);
 	} else if (rolling) {
 		printf("partitioned roll out complete: %lld new pods have been updated...\n", updated);
 		*done = true;
 	} else if (!str_eq(current, next)) {
-		printf("waiting for statefulset rolling update to complete %lld pods at revision " STR_FMT "...\n", updated, STR_ARG(next));
+		printf("waiting for statefulset rolling update to complete %lld pods at revision " STR_FMT "...\n",
+		       updated, STR_ARG(next));
 	} else {
-		printf("statefulset rolling update complete %lld pods at revision " STR_FMT "...\n", (long long)number(s, "status", "currentReplicas", 0), STR_ARG(current));
+		printf("statefulset rolling update complete %lld pods at revision " STR_FMT "...\n",
+		       (long long)number(s, "status", "currentReplicas", 0), STR_ARG(current));
 		*done = true;
 	}
 	return true;
@@ -140,15 +159,18 @@ bool run_rollout_status(struct kctl *k, struct error *err)
 {
 	struct targets list = { 0 };
 	int64_t timeout, revision;
-	if (!flag_duration(k, "timeout", &timeout, err) || !flag_int(k, "revision", &revision, err) || !read_workloads(k, &list, err))
+	if (!flag_duration(k, "timeout", &timeout, err) || !flag_int(k, "revision", &revision, err) ||
+	    !read_workloads(k, &list, err))
 		return false;
 	if (list.n == 0 && !k->failed)
 		fprintf(stderr, "No resources found in " STR_FMT " namespace.\n", STR_ARG(k->ns));
 	int64_t until = timeout > 0 ? clock_mono(NULL) + timeout : 0;
 	for (size_t i = 0; i < list.n; i++) {
 		const struct target *t = &list.v[i];
-		if (!str_eqc(t->type->group, "apps") || str_eqc(t->type->resource, "replicasets") || str_eqc(t->type->resource, "controllerrevisions"))
-			return error_set(err, "no status viewer has been implemented for " STR_FMT, STR_ARG(t->type->kind));
+		if (!str_eqc(t->type->group, "apps") || str_eqc(t->type->resource, "replicasets") ||
+		    str_eqc(t->type->resource, "controllerrevisions"))
+			return error_set(err, "no status viewer has been implemented for " STR_FMT,
+			                 STR_ARG(t->type->kind));
 		struct rollout r = { .k = k, .type = t->type, .revision = revision, .watch = flag_bool(k, "watch") };
 		if (!kc_watch_object(k, t->type, t->ns, t->name, until, on_rollout, &r, err))
 			return false;
@@ -170,11 +192,16 @@ static bool replica_sets(struct kctl *k, const struct target *t, struct value **
 	const struct rtype *rs = kc_type_of_kind(k, S("apps/v1"), S("ReplicaSet"), err);
 	struct value *list;
 	if (!str_eqc(t->type->resource, "deployments"))
-		return error_set(err, "the history of " STR_FMT " is not supported by this client", STR_ARG(t->type->resource));
-	if (!rs || !kc_list_all(k, rs, t->ns, kc_selector_text(k->a, value_path(t->obj, S("spec"), S("selector"))), (str){ 0 }, &list, err))
+		return error_set(err, "the history of " STR_FMT " is not supported by this client",
+		                 STR_ARG(t->type->resource));
+	if (!rs || !kc_list_all(k, rs, t->ns, kc_selector_text(k->a, value_path(t->obj, S("spec"), S("selector"))),
+	                        (str){ 0 }, &list, err))
 		return false;
 	str uid = value_str(value_path(t->obj, S("metadata"), S("uid")));
-	struct { struct value **v; size_t n; } owned = { 0 };
+	struct {
+		struct value **v;
+		size_t n;
+	} owned = { 0 };
 	const struct value *items = value_get(list, S("items"));
 	for (size_t i = 0; value_is(items, V_ARRAY) && i < items->a.n; i++) {
 		const struct value *owners = value_path(items->a.v[i], S("metadata"), S("ownerReferences"));
@@ -211,7 +238,8 @@ static bool show_history(struct kctl *k, const struct target *t, int64_t revisio
 		kc_table_cell(&table, S("REVISION"));
 		kc_table_cell(&table, S("CHANGE-CAUSE"));
 		for (size_t i = 0; i < n; i++) {
-			str cause = value_str(value_path(sets[i], S("metadata"), S("annotations"), S("kubernetes.io/change-cause")));
+			str cause = value_str(
+			        value_path(sets[i], S("metadata"), S("annotations"), S("kubernetes.io/change-cause")));
 			kc_table_row(&table);
 			kc_table_cell(&table, arena_printf(k->a, "%lld", (long long)revision_of(sets[i])));
 			kc_table_cell(&table, cause.n ? cause : S("<none>"));
@@ -259,8 +287,12 @@ static struct value *without_hash(struct kctl *k, const struct value *template)
 static bool annotation_stays(str key)
 {
 	static const char *const keys[] = {
-		"kubectl.kubernetes.io/last-applied-configuration", REVISION, "deployment.kubernetes.io/revision-history",
-		"deployment.kubernetes.io/desired-replicas", "deployment.kubernetes.io/max-replicas", "deprecated.deployment.rollback.to",
+		"kubectl.kubernetes.io/last-applied-configuration",
+		REVISION,
+		"deployment.kubernetes.io/revision-history",
+		"deployment.kubernetes.io/desired-replicas",
+		"deployment.kubernetes.io/max-replicas",
+		"deprecated.deployment.rollback.to",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		if (str_eqc(key, keys[i]))
@@ -301,18 +333,27 @@ static bool undo(struct kctl *k, const struct target *t, int64_t to, struct erro
 	if (!chosen)
 		return error_set(err, "no rollout history found for deployment \"" STR_FMT "\"", STR_ARG(t->name));
 	if (kc_value_true(value_path(t->obj, S("spec"), S("paused"))))
-		return error_set(err, "you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again");
+		return error_set(err, "you cannot rollback a paused deployment; resume it first with 'kubectl rollout "
+		                      "resume' and try again");
 	struct value *template = without_hash(k, value_path(chosen, S("spec"), S("template")));
 	if (value_equal(template, without_hash(k, value_path(t->obj, S("spec"), S("template")))))
-		return kc_print_done(k, t, t->obj, arena_printf(k->a, "skipped rollback (current template already matches revision %lld)", (long long)to).p, err);
+		return kc_print_done(k, t, t->obj,
+		                     arena_printf(k->a,
+		                                  "skipped rollback (current template already matches revision %lld)",
+		                                  (long long)to)
+		                             .p,
+		                     err);
 	struct value *notes = value_object(k->a), *patch = value_array(k->a);
 	copy_annotations(k, notes, t->obj, true);
 	copy_annotations(k, notes, chosen, false);
 	value_append(k->a, patch, patch_operation(k, "/spec/template", template));
 	value_append(k->a, patch, patch_operation(k, "/metadata/annotations", notes));
-	str path = arena_concat(k->a, target_path(k, t), str_eqc(flag_text(k, "dry-run"), "server") ? S("?dryRun=All") : S(""));
-	struct value *obj = api_json(k, k->a, "PATCH", path, S("application/json-patch+json"), json_text(k->a, patch, JSON_COMPACT), err);
-	return obj ? kc_print_done(k, t, obj, "rolled back", err) : error_wrap(err, "failed restoring revision %lld", (long long)to);
+	str path = arena_concat(k->a, target_path(k, t),
+	                        str_eqc(flag_text(k, "dry-run"), "server") ? S("?dryRun=All") : S(""));
+	struct value *obj = api_json(k, k->a, "PATCH", path, S("application/json-patch+json"),
+	                             json_text(k->a, patch, JSON_COMPACT), err);
+	return obj ? kc_print_done(k, t, obj, "rolled back", err)
+	           : error_wrap(err, "failed restoring revision %lld", (long long)to);
 }
 
 bool run_rollout_undo(struct kctl *k, struct error *err)
@@ -337,7 +378,8 @@ static str plural(struct kctl *k, const struct rtype *t)
 	return t->group.n ? arena_concat(k->a, t->resource, S("."), t->group) : t->resource;
 }
 
-static bool patch_all(struct kctl *k, str patch, bool deployments_only, const char *verb, const char *done, bool *paused, struct error *err)
+static bool patch_all(struct kctl *k, str patch, bool deployments_only, const char *verb, const char *done,
+                      bool *paused, struct error *err)
 {
 	struct targets list = { 0 };
 	if (!read_workloads(k, &list, err))
@@ -347,14 +389,17 @@ static bool patch_all(struct kctl *k, str patch, bool deployments_only, const ch
 		struct error why = { 0 };
 		bool is_paused = kc_value_true(value_path(t->obj, S("spec"), S("paused"))), ok = true;
 		if (deployments_only && !str_eqc(t->type->resource, "deployments"))
-			ok = error_set(&why, STR_FMT " \"" STR_FMT "\" %s is not supported", STR_ARG(t->type->resource), STR_ARG(t->name), verb);
+			ok = error_set(&why, STR_FMT " \"" STR_FMT "\" %s is not supported", STR_ARG(t->type->resource),
+			               STR_ARG(t->name), verb);
 		else if (paused && is_paused == *paused)
-			ok = error_set(&why, STR_FMT " \"" STR_FMT "\" is %s", STR_ARG(plural(k, t->type)), STR_ARG(t->name), *paused ? "already paused" : "not paused");
+			ok = error_set(&why, STR_FMT " \"" STR_FMT "\" is %s", STR_ARG(plural(k, t->type)),
+			               STR_ARG(t->name), *paused ? "already paused" : "not paused");
 		else if (!paused && is_paused)
 			ok = error_set(&why, "can't restart paused deployment (run rollout resume first)");
 		if (ok) {
 			str path = arena_concat(k->a, target_path(k, t), kc_write_query(k));
-			struct value *obj = api_json(k, k->a, "PATCH", path, S("application/strategic-merge-patch+json"), patch, &why);
+			struct value *obj = api_json(k, k->a, "PATCH", path,
+			                             S("application/strategic-merge-patch+json"), patch, &why);
 			ok = obj && kc_print_done(k, t, obj, done, &why);
 		}
 		if (!ok)
@@ -366,7 +411,10 @@ static bool patch_all(struct kctl *k, str patch, bool deployments_only, const ch
 bool run_rollout_restart(struct kctl *k, struct error *err)
 {
 	str now = time_format(k->a, clock_wall(NULL) / NS_PER_SEC, 0, 0);
-	str patch = arena_printf(k->a, "{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"kubectl.kubernetes.io/restartedAt\":\"" STR_FMT "\"}}}}}", STR_ARG(now));
+	str patch = arena_printf(k->a,
+	                         "{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"kubectl.kubernetes.io/"
+	                         "restartedAt\":\"" STR_FMT "\"}}}}}",
+	                         STR_ARG(now));
 	return patch_all(k, patch, false, "restarting", "restarted", NULL, err);
 }
 

@@ -32,8 +32,8 @@ static bool add_object(struct kctl *k, struct targets *out, struct value *obj, s
 	struct value *items = value_get(obj, S("items"));
 	if (!kind.n || !gv.n) {
 		str text = json_text(k->a, obj, JSON_SORT | JSON_ESCAPE_HTML);
-		return error_set(err, "unable to decode \"" STR_FMT "\": Object '%s' is missing in '" STR_FMT "'", STR_ARG(source),
-		                 kind.n ? "apiVersion" : "Kind", STR_ARG(text));
+		return error_set(err, "unable to decode \"" STR_FMT "\": Object '%s' is missing in '" STR_FMT "'",
+		                 STR_ARG(source), kind.n ? "apiVersion" : "Kind", STR_ARG(text));
 	}
 	if (str_has_suffix(kind, S("List")) && value_is(items, V_ARRAY)) {
 		for (size_t i = 0; i < items->a.n; i++)
@@ -47,8 +47,10 @@ static bool add_object(struct kctl *k, struct targets *out, struct value *obj, s
 		if (!kc_from_server(err) && str_has_prefix(error_str(err), S("no matches"))) {
 			char copy[sizeof(err->text)];
 			memcpy(copy, err->text, sizeof(copy));
-			error_set(err, "resource mapping not found for name: \"" STR_FMT "\" namespace: \"" STR_FMT "\" from \"" STR_FMT
-			          "\": %s\nensure CRDs are installed first", STR_ARG(name), STR_ARG(ns), STR_ARG(source), copy);
+			error_set(err,
+			          "resource mapping not found for name: \"" STR_FMT "\" namespace: \"" STR_FMT
+			          "\" from \"" STR_FMT "\": %s\nensure CRDs are installed first",
+			          STR_ARG(name), STR_ARG(ns), STR_ARG(source), copy);
 		}
 		return false;
 	}
@@ -57,8 +59,11 @@ static bool add_object(struct kctl *k, struct targets *out, struct value *obj, s
 	else if (ns.n == 0)
 		ns = k->ns;
 	else if (k->ns_given && !str_eq(ns, k->ns))
-		return error_set(err, "the namespace from the provided object \"" STR_FMT "\" does not match the namespace \"" STR_FMT
-		                 "\". You must pass '--namespace=" STR_FMT "' to perform this operation.", STR_ARG(ns), STR_ARG(k->ns), STR_ARG(ns));
+		return error_set(err,
+		                 "the namespace from the provided object \"" STR_FMT
+		                 "\" does not match the namespace \"" STR_FMT "\". You must pass '--namespace=" STR_FMT
+		                 "' to perform this operation.",
+		                 STR_ARG(ns), STR_ARG(k->ns), STR_ARG(ns));
 	struct value *meta = value_get(obj, S("metadata"));
 	if (ns.n && value_is(meta, V_OBJECT) && value_get_str(meta, S("namespace")).n == 0)
 		value_set(k->a, meta, S("namespace"), value_string(k->a, ns));
@@ -75,7 +80,9 @@ static bool read_text(struct kctl *k, struct targets *out, str text, str source,
 		return error_set(err, "error parsing " STR_FMT ": %s", STR_ARG(source), why.text);
 	for (size_t i = 0; i < n; i++) {
 		if (docs[i]->kind != V_OBJECT)
-			return error_set(err, "error parsing " STR_FMT ": json: cannot unmarshal %s into Go value of type map[string]interface {}",
+			return error_set(err,
+			                 "error parsing " STR_FMT
+			                 ": json: cannot unmarshal %s into Go value of type map[string]interface {}",
 			                 STR_ARG(source), value_kind_name(docs[i]->kind));
 		if (!add_object(k, out, docs[i], source, err))
 			return false;
@@ -96,7 +103,8 @@ static bool read_path(struct kctl *k, struct targets *out, str path, bool top, s
 	if (stat(name, &st) < 0)
 		return error_set(err, "the path \"%s\" does not exist", name);
 	if (!S_ISDIR(st.st_mode)) {
-		if (!top && !str_has_suffix(path, S(".json")) && !str_has_suffix(path, S(".yaml")) && !str_has_suffix(path, S(".yml")))
+		if (!top && !str_has_suffix(path, S(".json")) && !str_has_suffix(path, S(".yaml")) &&
+		    !str_has_suffix(path, S(".yml")))
 			return true;
 		return io_read_file(k->a, name, MAX_FILE, &text, err) && read_text(k, out, text, path, err);
 	}
@@ -122,10 +130,12 @@ bool targets_from_files(struct kctl *k, struct targets *out, struct error *err)
 	for (size_t i = 0; i < files->n; i++) {
 		str path = files->v[i], text;
 		if (str_eqc(path, "-")) {
-			if (!io_read_fd(k->a, STDIN_FILENO, MAX_FILE, &text, err) || !read_text(k, out, text, S("STDIN"), err))
+			if (!io_read_fd(k->a, STDIN_FILENO, MAX_FILE, &text, err) ||
+			    !read_text(k, out, text, S("STDIN"), err))
 				return false;
 		} else if (str_has_prefix(path, S("http://")) || str_has_prefix(path, S("https://"))) {
-			return error_set(err, "reading \"" STR_FMT "\" is not supported by this client: fetch it first", STR_ARG(path));
+			return error_set(err, "reading \"" STR_FMT "\" is not supported by this client: fetch it first",
+			                 STR_ARG(path));
 		} else if (!read_path(k, out, path, true, err)) {
 			return false;
 		}
@@ -141,17 +151,20 @@ str kc_selector_query(struct kctl *k, str label_selector, str field_selector)
 	if (label_selector.n)
 		buf_printf(&b, "labelSelector=" STR_FMT, STR_ARG(percent_encode(k->a, label_selector)));
 	if (field_selector.n)
-		buf_printf(&b, "%sfieldSelector=" STR_FMT, b.n ? "&" : "", STR_ARG(percent_encode(k->a, field_selector)));
+		buf_printf(&b, "%sfieldSelector=" STR_FMT, b.n ? "&" : "",
+		           STR_ARG(percent_encode(k->a, field_selector)));
 	return arena_dup(k->a, buf_str(&b));
 }
 
-bool kc_list_all(struct kctl *k, const struct rtype *t, str ns, str label_selector, str field_selector, struct value **list, struct error *err)
+bool kc_list_all(struct kctl *k, const struct rtype *t, str ns, str label_selector, str field_selector,
+                 struct value **list, struct error *err)
 {
 	str query = kc_selector_query(k, label_selector, field_selector), next = { 0 };
 	struct value *all = NULL;
 	do {
-		str path = arena_concat(k->a, kc_type_path(k, t, ns, (str){ 0 }), S("?"), query, query.n ? S("&") : S(""), S("limit=500"),
-		                        next.n ? S("&continue=") : S(""), percent_encode(k->a, next));
+		str path =
+		        arena_concat(k->a, kc_type_path(k, t, ns, (str){ 0 }), S("?"), query, query.n ? S("&") : S(""),
+		                     S("limit=500"), next.n ? S("&continue=") : S(""), percent_encode(k->a, next));
 		struct value *page = api_get(k, path, err), *items = value_get(page, S("items"));
 		if (!page)
 			return false;
@@ -178,7 +191,8 @@ bool kc_list_all(struct kctl *k, const struct rtype *t, str ns, str label_select
 static bool add_listed(struct kctl *k, const struct target *collection, struct targets *out, struct error *err)
 {
 	struct value *list;
-	if (!kc_list_all(k, collection->type, collection->ns, flag_text(k, "selector"), flag_text(k, "field-selector"), &list, err))
+	if (!kc_list_all(k, collection->type, collection->ns, flag_text(k, "selector"), flag_text(k, "field-selector"),
+	                 &list, err))
 		return false;
 	struct value *items = value_get(list, S("items"));
 	for (size_t i = 0; value_is(items, V_ARRAY) && i < items->a.n; i++) {
@@ -197,7 +211,9 @@ static bool add_listed(struct kctl *k, const struct target *collection, struct t
 
 static void add_named(struct kctl *k, struct targets *out, const struct rtype *t, str name)
 {
-	*LIST_ADD(k->a, out) = (struct target){ .type = t, .ns = t->namespaced && !flag_bool(k, "all-namespaces") ? k->ns : (str){ 0 }, .name = name };
+	*LIST_ADD(k->a, out) = (struct target){
+		.type = t, .ns = t->namespaced && !flag_bool(k, "all-namespaces") ? k->ns : (str){ 0 }, .name = name
+	};
 }
 
 static bool add_types(struct kctl *k, str words, struct targets *out, struct error *err)
@@ -224,14 +240,19 @@ static bool add_args(struct kctl *k, str *args, size_t n, struct targets *out, s
 	for (size_t i = 0; i < n; i++)
 		*(str_find_char(args[i], '/') >= 0 ? &slashes : &plain) = true;
 	if (slashes && plain)
-		return error_set(err, "there is no need to specify a resource type as a separate argument when passing arguments in resource/name form "
-		                 "(e.g. '%s get resource/<resource_name>' instead of '%s get resource resource/<resource_name>'", k->program, k->program);
+		return error_set(
+		        err,
+		        "there is no need to specify a resource type as a separate argument when passing arguments in "
+		        "resource/name form "
+		        "(e.g. '%s get resource/<resource_name>' instead of '%s get resource resource/<resource_name>'",
+		        k->program, k->program);
 	if (slashes) {
 		for (size_t i = 0; i < n; i++) {
 			str type, name;
 			str_split(args[i], '/', &type, &name);
 			if (!type.n || !name.n || str_find_char(name, '/') >= 0)
-				return error_set(err, "arguments in resource/name form may not have more than one slash");
+				return error_set(err,
+				                 "arguments in resource/name form may not have more than one slash");
 			const struct rtype *t = kc_type_find(k, type, err);
 			if (!t)
 				return false;
@@ -248,7 +269,8 @@ static bool add_args(struct kctl *k, str *args, size_t n, struct targets *out, s
 		return true;
 	}
 	if (selects)
-		return error_set(err, flag_bool(k, "all") ? "setting 'all' parameter but found a non empty selector. " : "name cannot be provided when a selector is specified");
+		return error_set(err, flag_bool(k, "all") ? "setting 'all' parameter but found a non empty selector. "
+		                                          : "name cannot be provided when a selector is specified");
 	if (flag_bool(k, "all-namespaces"))
 		return error_set(err, "a resource cannot be retrieved by name across all namespaces");
 	for (size_t j = 0; j < types.n; j++)
@@ -263,12 +285,16 @@ bool targets_read(struct kctl *k, str *args, size_t nargs, unsigned how, struct 
 	bool files = flag_list(k, "filename")->n > 0;
 	bool selects = flag_text(k, "selector").n || flag_text(k, "field-selector").n || flag_bool(k, "all");
 	if (files && nargs)
-		return kc_usage_error(k, err, "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
+		return kc_usage_error(k, err,
+		                      "when paths, URLs, or stdin is provided as input, you may not specify resource "
+		                      "arguments as well");
 	if (files && !targets_from_files(k, &found, err))
 		return false;
 	if (!files && nargs == 0)
-		return error_set(err, "You must provide one or more resources by argument or filename.\nExample resource specifications include:\n"
-		                 "   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'");
+		return error_set(
+		        err, "You must provide one or more resources by argument or filename.\nExample resource "
+		             "specifications include:\n"
+		             "   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'");
 	if (!files && !add_args(k, args, nargs, &found, err))
 		return false;
 	out->single = found.n == 1 && found.v[0].name.n > 0;

@@ -22,11 +22,13 @@ str kc_human_duration(struct arena *a, int64_t s)
 	if (hours < 48)
 		return arena_printf(a, "%lldh", hours);
 	if (hours < 192)
-		return (rest = hours % 24) == 0 ? arena_printf(a, "%lldd", days) : arena_printf(a, "%lldd%lldh", days, rest);
+		return (rest = hours % 24) == 0 ? arena_printf(a, "%lldd", days)
+		                                : arena_printf(a, "%lldd%lldh", days, rest);
 	if (days < 365 * 2)
 		return arena_printf(a, "%lldd", days);
 	if (days < 365 * 8)
-		return (rest = days % 365) == 0 ? arena_printf(a, "%lldy", days / 365) : arena_printf(a, "%lldy%lldd", days / 365, rest);
+		return (rest = days % 365) == 0 ? arena_printf(a, "%lldy", days / 365)
+		                                : arena_printf(a, "%lldy%lldd", days / 365, rest);
 	return arena_printf(a, "%lldy", days / 365);
 }
 
@@ -111,7 +113,8 @@ str kc_labels_text(struct arena *a, const struct value *labels)
 		return S("<none>");
 	_cleanup_buf_ struct buf b = { 0 };
 	for (size_t i = 0; i < n; i++)
-		buf_printf(&b, "%s" STR_FMT "=" STR_FMT, i ? "," : "", STR_ARG(m[i].key), STR_ARG(value_str(m[i].value)));
+		buf_printf(&b, "%s" STR_FMT "=" STR_FMT, i ? "," : "", STR_ARG(m[i].key),
+		           STR_ARG(value_str(m[i].value)));
 	return arena_dup(a, buf_str(&b));
 }
 
@@ -121,7 +124,8 @@ str kc_selector_text(struct arena *a, const struct value *selector)
 	size_t n;
 	struct member *m = sorted(a, value_get(selector, S("matchLabels")), &n);
 	for (size_t i = 0; i < n; i++)
-		buf_printf(&b, "%s" STR_FMT "=" STR_FMT, b.n ? "," : "", STR_ARG(m[i].key), STR_ARG(value_str(m[i].value)));
+		buf_printf(&b, "%s" STR_FMT "=" STR_FMT, b.n ? "," : "", STR_ARG(m[i].key),
+		           STR_ARG(value_str(m[i].value)));
 	const struct value *list = value_get(selector, S("matchExpressions"));
 	for (size_t i = 0; value_is(list, V_ARRAY) && i < list->a.n; i++) {
 		str key = value_get_str(list->a.v[i], S("key")), op = value_get_str(list->a.v[i], S("operator"));

@@ -37,7 +37,8 @@ static bool matches(struct kctl *k, const struct rtype *t, str word, str version
 		return false;
 	if (group.n && !str_eq(t->group, group))
 		return false;
-	return str_eq(t->resource, word) || str_eq(t->singular, word) || str_eq_nocase(t->kind, word) || has_word(t->short_names, word);
+	return str_eq(t->resource, word) || str_eq(t->singular, word) || str_eq_nocase(t->kind, word) ||
+	       has_word(t->short_names, word);
 }
 
 static const struct rtype *builtin(struct kctl *k, str word, str version, str group)
@@ -48,10 +49,15 @@ static const struct rtype *builtin(struct kctl *k, str word, str version, str gr
 		str resource = schema_text(r->resource);
 		if (str_find_char(resource, '/') >= 0)
 			continue;
-		struct rtype t = { .group = schema_text(r->group), .version = schema_text(r->version), .resource = resource,
-			.singular = schema_text(r->singular), .kind = schema_text(r->kind), .short_names = schema_text(r->short_names) };
+		struct rtype t = { .group = schema_text(r->group),
+			           .version = schema_text(r->version),
+			           .resource = resource,
+			           .singular = schema_text(r->singular),
+			           .kind = schema_text(r->kind),
+			           .short_names = schema_text(r->short_names) };
 		// A version that is preferred in its group comes before the others.
-		if (matches(k, &t, word, version, group) && (!best || (r->preferred && !best->preferred && r->group == best->group)))
+		if (matches(k, &t, word, version, group) &&
+		    (!best || (r->preferred && !best->preferred && r->group == best->group)))
 			best = r;
 	}
 	return best ? from_schema(k, best) : NULL;
@@ -68,7 +74,8 @@ static str joined(struct kctl *k, const struct value *list)
 
 static bool discover_version(struct kctl *k, str group, str version, struct error *err)
 {
-	str path = group.n ? arena_concat(k->a, S("/apis/"), group, S("/"), version) : arena_concat(k->a, S("/api/"), version);
+	str path = group.n ? arena_concat(k->a, S("/apis/"), group, S("/"), version)
+	                   : arena_concat(k->a, S("/api/"), version);
 	struct value *doc = api_get(k, path, err);
 	if (!doc)
 		return false;
@@ -158,7 +165,8 @@ const struct rtype *kc_type_find(struct kctl *k, str word, struct error *err)
 	if (t)
 		return t;
 	if (dotted)
-		error_set(err, "the server doesn't have a resource type \"" STR_FMT "\" in group \"" STR_FMT "\"", STR_ARG(name), STR_ARG(rest));
+		error_set(err, "the server doesn't have a resource type \"" STR_FMT "\" in group \"" STR_FMT "\"",
+		          STR_ARG(name), STR_ARG(rest));
 	else
 		error_set(err, "the server doesn't have a resource type \"" STR_FMT "\"", STR_ARG(word));
 	return NULL;
@@ -180,7 +188,8 @@ const struct rtype *kc_type_of_kind(struct kctl *k, str gv, str kind, struct err
 		return NULL;
 	}
 	for (size_t i = 0; i < k->types.n; i++)
-		if (str_eq(k->types.v[i]->group, group) && str_eq(k->types.v[i]->version, version) && str_eq(k->types.v[i]->kind, kind))
+		if (str_eq(k->types.v[i]->group, group) && str_eq(k->types.v[i]->version, version) &&
+		    str_eq(k->types.v[i]->kind, kind))
 			return k->types.v[i];
 	error_set(err, "no matches for kind \"" STR_FMT "\" in version \"" STR_FMT "\"", STR_ARG(kind), STR_ARG(gv));
 	return NULL;
@@ -188,10 +197,14 @@ const struct rtype *kc_type_of_kind(struct kctl *k, str gv, str kind, struct err
 
 bool kc_types_of_category(struct kctl *k, str category, const struct rtype ***types, size_t *n)
 {
-	struct { const struct rtype **v; size_t n; } found = { 0 };
+	struct {
+		const struct rtype **v;
+		size_t n;
+	} found = { 0 };
 	for (size_t i = 0; i < schema_resource_count(); i++) {
 		const struct resource_desc *r = schema_resource_at(i);
-		if (r->preferred && str_find_char(schema_text(r->resource), '/') < 0 && has_word(schema_text(r->categories), category))
+		if (r->preferred && str_find_char(schema_text(r->resource), '/') < 0 &&
+		    has_word(schema_text(r->categories), category))
 			*LIST_ADD(k->a, &found) = from_schema(k, r);
 	}
 	*types = found.v;

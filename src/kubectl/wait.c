@@ -36,9 +36,12 @@ static bool parse_for(struct kctl *k, str text, struct waiting *w, struct error 
 		str after = end < 0 ? (str){ 0 } : str_from(rest, (size_t)end + 1);
 		for (int i = 0; i < 2; i++) {
 			str *part = i ? &w->value : &w->name;
-			if (i)
-				{ str_cut_prefix(&after, S("=")); *part = after; }
-			if (part->n >= 2 && (part->p[0] == '\'' || part->p[0] == '"') && part->p[part->n - 1] == part->p[0])
+			if (i) {
+				str_cut_prefix(&after, S("="));
+				*part = after;
+			}
+			if (part->n >= 2 && (part->p[0] == '\'' || part->p[0] == '"') &&
+			    part->p[part->n - 1] == part->p[0])
 				*part = str_sub(*part, 1, part->n - 1);
 		}
 		if (w->name.n == 0)
@@ -64,7 +67,9 @@ static bool is_met(void *ctx, struct value *obj, struct error *err)
 			if (!str_eq_nocase(value_get_str(c, S("type")), w->name))
 				continue;
 			// A condition that was seen on an older generation says nothing about this one.
-			int64_t seen = kc_value_i64(value_get(c, S("observedGeneration")), kc_value_i64(value_path(obj, S("status"), S("observedGeneration")), 0));
+			int64_t seen =
+			        kc_value_i64(value_get(c, S("observedGeneration")),
+			                     kc_value_i64(value_path(obj, S("status"), S("observedGeneration")), 0));
 			if (seen && seen < generation)
 				return false;
 			return str_eq_nocase(value_get_str(c, S("status")), w->value);
@@ -95,7 +100,8 @@ bool run_wait(struct kctl *k, struct error *err)
 		return error_set(err, "unrecognized condition: \"\"");
 	if (!flag_duration(k, "timeout", &timeout, err) || !parse_for(k, text, &w, err))
 		return false;
-	unsigned how = TARGETS_NAMED | (w.kind == WAIT_CREATE ? 0 : TARGETS_OBJECTS) | (w.kind == WAIT_DELETE ? TARGETS_SKIP_MISSING : 0);
+	unsigned how = TARGETS_NAMED | (w.kind == WAIT_CREATE ? 0 : TARGETS_OBJECTS) |
+	               (w.kind == WAIT_DELETE ? TARGETS_SKIP_MISSING : 0);
 	if (!targets_read(k, k->args.v, k->args.n, how, &list, err))
 		return false;
 	if (list.n == 0 && !k->failed && w.kind != WAIT_DELETE)
@@ -111,7 +117,8 @@ bool run_wait(struct kctl *k, struct error *err)
 			continue;
 		}
 		if (error_is(&why, "Timeout") && !kc_from_server(&why))
-			error_set(&why, "timed out waiting for the condition on " STR_FMT "/" STR_FMT, STR_ARG(t->type->resource), STR_ARG(t->name));
+			error_set(&why, "timed out waiting for the condition on " STR_FMT "/" STR_FMT,
+			          STR_ARG(t->type->resource), STR_ARG(t->name));
 		kc_report(k, &why);
 	}
 	return true;
