@@ -10,6 +10,10 @@
 // The whole v2 document.
 struct value *openapi_v2(struct arena *a);
 
+// The same document in the protobuf form that older clients ask for (gnostic's openapi.v2.Document; asked for as
+// "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", answered as "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"). `doc` is what openapi_v2 returns, or one with more in it.
+void openapi_v2_to_pb(struct buf *to, const struct value *doc);
+
 // The paths below /openapi/v3/ that have a document: ".well-known/openid-configuration", "api", "api/v1", "apis", "apis/apps",
 // "apis/apps/v1", ..., "logs", "openid/v1/jwks", "version".
 struct str_list openapi_v3_paths(struct arena *a);

@@ -135,8 +135,29 @@ static void test_v3(void **state)
 	assert_true(found);
 }
 
+static void test_v2_pb(void **state)
+{
+	(void)state;
+	_cleanup_arena_ struct arena *a = arena_new(1 << 20);
+	_cleanup_buf_ struct buf b = { 0 };
+	struct value *doc = parse(
+	        a, "{'swagger':'2.0','info':{'title':'t','version':'v'},'definitions':{'a':{'type':'string','x-k':[1],"
+	           "'items':{'$ref':'r'}}}}");
+	openapi_v2_to_pb(&b, doc);
+	str got = buf_str(&b);
+	assert_true(str_has_prefix(got, S("\x0a\x03"
+	                                  "2.0\x12\x06\x0a\x01t\x12\x01v\x42\x00\x4a")));
+	// TypeItem, ItemsItem with a reference, and an extension as YAML.
+	assert_true(str_contains(got, S("\xb2\x01\x08\x0a\x06string\xba\x01\x05\x0a\x03\x0a\x01r\xfa\x01\x0c\x0a\x03x-"
+	                                "k\x12\x05\x12\x03[1]")));
+	buf_clear(&b);
+	openapi_v2_to_pb(&b, openapi_v2(a));
+	assert_true(b.n > 500000);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_v2), cmocka_unit_test(test_v3) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_v2), cmocka_unit_test(test_v3),
+		                            cmocka_unit_test(test_v2_pb) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,9 +6,8 @@
 #include "schema/codec.h"
 
 #include "schema/gotime.h"
+#include "schema/pb_write.h"
 #include "schema/quantity.h"
-
-enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 static const struct field_desc *pb_field(const struct message_desc *m, size_t i)
 {
@@ -16,61 +15,6 @@ static const struct field_desc *pb_field(const struct message_desc *m, size_t i)
 }
 
 // --- Writing ----------------------------------------------------------------------------------------------------------
-
-static void put_varint(struct buf *to, uint64_t v)
-{
-	char *p = buf_reserve(to, 10);
-	size_t n = 0;
-	while (v >= 0x80) {
-		p[n++] = (char)(v | 0x80);
-		v >>= 7;
-	}
-	p[n++] = (char)v;
-	to->n += n;
-}
-
-static void put_tag(struct buf *to, uint32_t number, unsigned wire)
-{
-	put_varint(to, (uint64_t)number << 3 | wire);
-}
-
-static void put_bytes(struct buf *to, uint32_t number, str s)
-{
-	put_tag(to, number, WIRE_BYTES);
-	put_varint(to, s.n);
-	buf_add(to, s);
-}
-
-static void put_int(struct buf *to, uint32_t number, int64_t v)
-{
-	put_tag(to, number, WIRE_VARINT);
-	put_varint(to, (uint64_t)v);
-}
-
-// A length-delimited field whose length is known once it is written: one byte is kept for the length, and what was written moves
-// up in the rare case that it takes more.
-static size_t open_message(struct buf *to, uint32_t number)
-{
-	put_tag(to, number, WIRE_BYTES);
-	buf_add_char(to, 0);
-	return to->n;
-}
-
-static void close_message(struct buf *to, size_t start)
-{
-	size_t n = to->n - start, extra = 0;
-	for (size_t v = n; v >= 0x80; v >>= 7)
-		extra++;
-	if (extra) {
-		buf_reserve(to, extra);
-		memmove(to->p + start + extra, to->p + start, n);
-		to->n += extra;
-	}
-	char *p = to->p + start - 1;
-	for (; n >= 0x80; n >>= 7)
-		*p++ = (char)(n | 0x80);
-	*p = (char)n;
-}
 
 static void put_fields(struct buf *to, const struct message_desc *m, const char *obj);
 static void put_value(struct buf *to, const struct field_desc *f, uint32_t number, const char *x);
@@ -90,18 +34,18 @@ static void put_scalar(struct buf *to, const struct field_desc *f, const char *x
 {
 	switch (f->type) {
 	case FT_BOOL:
-		put_varint(to, *(const bool *)x);
+		pb_varint(to, *(const bool *)x);
 		break;
 	case FT_INT32:
 	case FT_ENUM:
-		put_varint(to, (uint64_t)(int64_t) * (const int32_t *)x);
+		pb_varint(to, (uint64_t)(int64_t) * (const int32_t *)x);
 		break;
 	case FT_INT64:
 	case FT_UINT64:
-		put_varint(to, *(const uint64_t *)x);
+		pb_varint(to, *(const uint64_t *)x);
 		break;
 	case FT_UINT32:
-		put_varint(to, *(const uint32_t *)x);
+		pb_varint(to, *(const uint32_t *)x);
 		break;
 	default: {
 		uint64_t bits;
@@ -117,15 +61,15 @@ static void put_scalar(struct buf *to, const struct field_desc *f, const char *x
 static void put_value(struct buf *to, const struct field_desc *f, uint32_t number, const char *x)
 {
 	if (is_scalar(f)) {
-		put_tag(to, number, f->type == FT_DOUBLE ? WIRE_FIXED64 : WIRE_VARINT);
+		pb_tag(to, number, f->type == FT_DOUBLE ? WIRE_FIXED64 : WIRE_VARINT);
 		put_scalar(to, f, x);
 		return;
 	}
 	if (f->type == FT_STRING || f->type == FT_BYTES) {
-		put_bytes(to, number, *(const str *)x);
+		pb_bytes(to, number, *(const str *)x);
 		return;
 	}
-	size_t at = open_message(to, number);
+	size_t at = pb_open(to, number);
 	switch (f->type) {
 	case FT_MESSAGE:
 		put_fields(to, &schema_messages[f->message], x);
@@ -134,40 +78,40 @@ static void put_value(struct buf *to, const struct field_desc *f, uint32_t numbe
 	case FT_MICROTIME: {
 		const struct api_time *t = (const void *)x;
 		if (t->set) {
-			put_int(to, 1, t->sec);
-			put_int(to, 2, f->type == FT_TIME ? 0 : t->nsec / 1000 * 1000);
+			pb_int(to, 1, t->sec);
+			pb_int(to, 2, f->type == FT_TIME ? 0 : t->nsec / 1000 * 1000);
 		}
 		break;
 	}
 	case FT_DURATION:
-		put_int(to, 1, ((const struct api_duration *)x)->ns);
+		pb_int(to, 1, ((const struct api_duration *)x)->ns);
 		break;
 	case FT_QUANTITY:
-		put_bytes(to, 1, ((const str *)x)->n ? *(const str *)x : S("0"));
+		pb_bytes(to, 1, ((const str *)x)->n ? *(const str *)x : S("0"));
 		break;
 	case FT_INTORSTRING: {
 		const struct int_or_string *v = (const void *)x;
-		put_int(to, 1, v->is_string);
-		put_int(to, 2, v->i);
-		put_bytes(to, 3, v->s);
+		pb_int(to, 1, v->is_string);
+		pb_int(to, 2, v->i);
+		pb_bytes(to, 3, v->s);
 		break;
 	}
 	case FT_RAW:
 	case FT_FIELDSV1:
 	case FT_JSON:
 		if (((const str *)x)->p)
-			put_bytes(to, 1, *(const str *)x);
+			pb_bytes(to, 1, *(const str *)x);
 		break;
 	case FT_STRINGS: {
 		const struct str_list *l = (const void *)x;
 		for (size_t i = 0; i < l->n; i++)
-			put_bytes(to, 1, l->v[i]);
+			pb_bytes(to, 1, l->v[i]);
 		break;
 	}
 	default:
 		put_schema_or(to, f, x);
 	}
-	close_message(to, at);
+	pb_close(to, at);
 }
 
 // proto3: a plain value that is zero is left out.
@@ -185,10 +129,10 @@ static void put_list(struct buf *to, const struct message_desc *m, const struct 
 {
 	size_t size = schema_field_value_size(f);
 	if (l->n && m->flags & MF_GRPC && is_scalar(f)) {
-		size_t at = open_message(to, f->number);
+		size_t at = pb_open(to, f->number);
 		for (size_t i = 0; i < l->n; i++)
 			put_scalar(to, f, l->v + i * size);
-		close_message(to, at);
+		pb_close(to, at);
 		return;
 	}
 	for (size_t i = 0; i < l->n; i++)
@@ -200,11 +144,11 @@ static void put_map(struct buf *to, const struct field_desc *f, const struct any
 	size_t step = schema_field_entry_size(f), value = schema_field_entry_value(f);
 	for (size_t i = 0; i < l->n; i++) {
 		const char *entry = l->v + i * step;
-		size_t at = open_message(to, f->number);
-		put_bytes(to, 1, *(const str *)entry);
+		size_t at = pb_open(to, f->number);
+		pb_bytes(to, 1, *(const str *)entry);
 		if (f->type != FT_BYTES || ((const str *)(entry + value))->p)
 			put_value(to, f, 2, entry + value);
-		close_message(to, at);
+		pb_close(to, at);
 	}
 }
 
@@ -234,13 +178,13 @@ void schema_to_pb(struct buf *to, const struct message_desc *m, const void *obj)
 void schema_wrap_pb(struct buf *to, str api_version, str kind, str raw)
 {
 	buf_add(to, str_n("k8s\0", 4));
-	size_t at = open_message(to, 1);
-	put_bytes(to, 1, api_version);
-	put_bytes(to, 2, kind);
-	close_message(to, at);
-	put_bytes(to, 2, raw);
-	put_bytes(to, 3, S(""));
-	put_bytes(to, 4, S(""));
+	size_t at = pb_open(to, 1);
+	pb_bytes(to, 1, api_version);
+	pb_bytes(to, 2, kind);
+	pb_close(to, at);
+	pb_bytes(to, 2, raw);
+	pb_bytes(to, 3, S(""));
+	pb_bytes(to, 4, S(""));
 }
 
 // --- Reading ----------------------------------------------------------------------------------------------------------
