@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "apiserver/apiserver.h"
@@ -60,6 +61,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
 		if (strcmp(name, programs[i].name) == 0)
 			return programs[i].main(argc, argv);
+	if (argc < 2 && getenv("CNI_COMMAND")) // as a plugin of type "coracle" is called
+		return cni_main(argc, argv);
 	if (argc < 2)
 		return usage(stderr, 2);
 	if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)

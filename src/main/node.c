@@ -152,12 +152,27 @@ static bool prepare_control_plane(struct arena *a, const struct node_config *c, 
 	return ok;
 }
 
+// The CNI plugin of type "coracle" is this program by another way.
+static bool link_plugin(struct arena *a, const struct node_config *c, struct error *err)
+{
+	const char *dir = P("%s/cni-bin", c->data_dir), *path = P("%s/coracle", dir);
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n < 0 || !io_mkdirs(dir, 0755, err))
+		return error_errno(err, "CNI plugin");
+	self[n] = 0;
+	unlink(path); // the program may have moved
+	return symlink(self, path) == 0 ? true : error_errno(err, "symlink %s", path);
+}
+
 bool node_prepare(struct arena *a, const struct node_config *c, struct error *err)
 {
 	if (!own_dir(c->data_dir, 0755, 0, err) || !own_dir(c->run_dir, 0755, 0, err) || !own_dir(P("%s/pki", c->data_dir), 0755, 0, err) ||
 	    !own_dir(P("%s/logs", c->data_dir), 0755, 0, err))
 		return false;
 	if (c->run[C_APISERVER] && !prepare_control_plane(a, c, err))
+		return false;
+	if (c->run[C_RUNTIME] && !link_plugin(a, c, err))
 		return false;
 	if (!c->run[C_KUBELET] && !c->run[C_PROXY])
 		return true;
@@ -270,6 +285,7 @@ const char *const *node_component_argv(struct arena *a, const struct node_config
 		add(&l, "--root=%s/runtime", d);
 		add(&l, "--state=%s/runtime", c->run_dir);
 		add(&l, "--socket=%s/runtime.sock", c->run_dir);
+		add(&l, "--cni-bin-dir=%s/cni-bin:/opt/cni/bin:/usr/lib/cni", d);
 		if (c->insecure_registry)
 			add(&l, "--insecure-registry=%s", c->insecure_registry);
 		break;
