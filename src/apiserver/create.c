@@ -88,6 +88,7 @@ static bool prepare(struct call *c, struct kind *k, void *obj, str ns, struct cr
 		return false;
 	}
 	meta->resourceVersion = S("");
+	managed_update(r, k, obj, NULL, S(""));
 	struct admission ad = { r, ADMIT_CREATE, k->stored->desc, k->storage_message, obj, NULL };
 	if (!admission_mutate(&ad, s))
 		return false;
@@ -112,7 +113,6 @@ static bool prepare(struct call *c, struct kind *k, void *obj, str ns, struct cr
 		st->prepare_create(r, obj);
 	if (alloc_concerns(k) && !alloc_service(c, obj, NULL, &x->alloc, s))
 		return false;
-	managed_update(r, k, obj, NULL, S(""));
 	struct field_errors e = { .arena = a };
 	object_meta_validate(r, k, &e, obj, NULL);
 	if (st->validate)

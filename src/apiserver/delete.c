@@ -256,6 +256,7 @@ static void try_delete(struct deletion *d)
 		arena_on_free(a, (void (*)(void *))(void *)cache_entry_unref, d->entry);
 	d->entry = cache_get(k->cache, k->namespaced ? d->ns : S(""), d->name);
 	d->gone = false;
+	d->obj = NULL;
 	if (!d->entry) {
 		status_not_found(a, &d->status, k->stored->group, k->resource, d->name);
 		d->done(d);

@@ -95,7 +95,8 @@ struct kind *kind_find(struct apiserver *s, str group, str version, str resource
 	if (group.n + version.n + resource.n + 2 > sizeof(key))
 		return NULL;
 	size_t n = 0;
-	memcpy(key, group.p, group.n);
+	if (group.n)
+		memcpy(key, group.p, group.n);
 	n += group.n;
 	key[n++] = '/';
 	memcpy(key + n, version.p, version.n);

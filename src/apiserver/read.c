@@ -168,7 +168,7 @@ static void write_item(struct list *l, struct cache_entry *e)
 	} else if (c->accept.as == AS_PARTIAL) {
 		if (l->written)
 			buf_add_char(b, ',');
-		partial_object(b, e, false, S(""));
+		partial_object(b, e, true, c->accept.v1beta1 ? S("v1beta1") : S("v1"));
 	} else if (l->k->stored == l->k && !l->k->strategy->decorate) {
 		buf_add(b, l->written ? S(",{") : S("{"));
 		buf_add(b, str_from(e->json, e->rest));
@@ -469,7 +469,8 @@ static bool list_options(struct call *c, struct list *l, str *start, int64_t *re
 	}
 	if ((int64_t)rv > cache_revision(c->s->cache))
 		return too_large(c, s, rv);
-	if (rv && str_eq(match, S("Exact")))
+	// A limit with a version and no match means that very version, as upstream reads it.
+	if (rv && (str_eq(match, S("Exact")) || (l->limit && !match.n)))
 		*revision = (int64_t)rv;
 	return true;
 }

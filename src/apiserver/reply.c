@@ -166,7 +166,8 @@ struct meta_v1_Status *status_message(struct arena *a, const struct api_status *
 	m->code = s->code;
 	static const char *const with_details[] = { "NotFound", "MethodNotAllowed", "Forbidden", "Conflict", "AlreadyExists", "Invalid", "Timeout",
 		                                    "TooManyRequests", "ServerTimeout" };
-	bool details = s->group.n || s->kind.n || s->name.n || s->uid.n || s->causes.n || s->retry_after;
+	bool plain = str_has_prefix(s->message, S("415: ")) || str_has_prefix(s->message, S("406: ")); // said by the router, not by a handler
+	bool details = plain || s->group.n || s->kind.n || s->name.n || s->uid.n || s->causes.n || s->retry_after;
 	for (size_t i = 0; i < ARRAY_LEN(with_details); i++)
 		details |= str_eqc(s->reason, with_details[i]);
 	if (details) {

@@ -118,6 +118,11 @@ static bool dispatch_resource(struct call *c, struct api_status *s)
 	c->kind = kind_find(srv, info->group, info->version, info->resource);
 	if (!c->kind)
 		return not_found(s);
+	// Kinds that upstream has grown out of.
+	if (str_eq(c->kind->key_prefix, S("core/endpoints")))
+		request_warn(&c->r, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+	else if (!info->group.n && str_eq(info->resource, S("componentstatuses")))
+		request_warn(&c->r, "v1 ComponentStatus is deprecated in v1.19+");
 	// More parts than a subresource has (proxy paths apart) name nothing.
 	size_t parts = 0;
 	for (str rest = info->path, part; str_next(&rest, '/', &part);)
@@ -215,6 +220,12 @@ bool do_non_resource(struct call *c)
 {
 	str path = c->r.info.path;
 	if (str_eq(path, S("/version")) || str_eq(path, S("/version/"))) {
+		if (!str_eq(c->r.in->method, S("GET")) && !str_eq(c->r.in->method, S("HEAD"))) {
+			struct api_status s;
+			not_allowed(&s);
+			reply_status(c, &s);
+			return true;
+		}
 		reply_text(c, 200, S("application/json"), S("{\n  \"major\": \"1\",\n  \"minor\": \"36\",\n  \"emulationMajor\": \"1\",\n  \"emulationMinor\": \"36\",\n  \"minCompatibilityMajor\": \"1\",\n  \"minCompatibilityMinor\": \"35\",\n"
 		                                            "  \"gitVersion\": \"v1.36.2+coracle." CORACLE_VERSION "\",\n  \"gitCommit\": \"\",\n  \"gitTreeState\": \"clean\",\n  \"buildDate\": \"1970-01-01T00:00:00Z\",\n"
 		                                            "  \"goVersion\": \"none\",\n  \"compiler\": \"gcc\",\n  \"platform\": \"linux/amd64\"\n}"));

@@ -131,6 +131,13 @@ void table_row(struct arena *a, struct buf *to, const struct kind *k, struct cac
 			}
 		}
 	}
+	if (str_eq(k->key_prefix, S("core/pods"))) {
+		str phase = ((const struct core_v1_Pod *)obj)->status.phase;
+		if (str_eq(phase, S("Succeeded")))
+			buf_add(to, S("],\"conditions\":[{\"type\":\"Completed\",\"status\":\"True\",\"reason\":\"Succeeded\",\"message\":\"The pod has completed successfully.\"}"));
+		else if (str_eq(phase, S("Failed")))
+			buf_add(to, S("],\"conditions\":[{\"type\":\"Completed\",\"status\":\"True\",\"reason\":\"Failed\",\"message\":\"The pod failed.\"}"));
+	}
 	buf_add(to, S("],\"object\":"));
 	if (include == INCLUDE_NONE)
 		buf_add(to, S("null"));

@@ -146,6 +146,7 @@ static bool check_update(struct change *x, void *obj, void *old, struct api_stat
 		managed_update(r, k, obj, old, r->info.subresource);
 		return true;
 	}
+	managed_update(r, k, obj, old, r->info.subresource);
 	struct admission ad = { r, ADMIT_UPDATE, k->stored->desc, k->storage_message, obj, old };
 	if (!admission_mutate(&ad, s))
 		return false;
@@ -171,7 +172,6 @@ static bool check_update(struct change *x, void *obj, void *old, struct api_stat
 	if (o->deletionGracePeriodSeconds && !m->deletionGracePeriodSeconds)
 		m->deletionGracePeriodSeconds = o->deletionGracePeriodSeconds;
 	m->resourceVersion = current;
-	managed_update(r, k, obj, old, r->info.subresource);
 	struct field_errors e = { .arena = a };
 	object_meta_validate(r, k, &e, obj, old);
 	if (st->validate_update)
