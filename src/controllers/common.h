@@ -71,6 +71,8 @@ bool claim(struct manager *m, struct arena *a, const struct owner *o, const stru
 // --- Expectations: what a controller did and its informer has not shown yet (upstream: UIDTrackingControllerExpectations) ---
 struct expectations;
 struct expectations *expectations_new(struct manager *m);
+// What is expected from now on, instead of what was before.
+void expect(struct expectations *e, str key, int creations, const struct core_v1_Pod **deletions, size_t n);
 void expect_creations(struct expectations *e, str key, int n);
 void expect_deletions(struct expectations *e, str key, const struct core_v1_Pod **pods, size_t n);
 void creation_observed(struct expectations *e, str key);

@@ -41,19 +41,24 @@ static str pod_key(char *to, size_t n, const struct meta_v1_ObjectMeta *pod)
 	return str_n(to, MIN((size_t)len, n - 1));
 }
 
-void expect_creations(struct expectations *e, str key, int n)
-{
-	THREAD_LOCKED(&e->lock);
-	renewed(e, key)->creations = n;
-}
-
-void expect_deletions(struct expectations *e, str key, const struct core_v1_Pod **pods, size_t n)
+void expect(struct expectations *e, str key, int creations, const struct core_v1_Pod **deletions, size_t n)
 {
 	THREAD_LOCKED(&e->lock);
 	struct expected *x = renewed(e, key);
 	char k[320];
+	x->creations = creations;
 	for (size_t i = 0; i < n; i++)
-		map_put(&x->deletions, pod_key(k, sizeof(k), &pods[i]->metadata), NULL);
+		map_put(&x->deletions, pod_key(k, sizeof(k), &deletions[i]->metadata), NULL);
+}
+
+void expect_creations(struct expectations *e, str key, int n)
+{
+	expect(e, key, n, NULL, 0);
+}
+
+void expect_deletions(struct expectations *e, str key, const struct core_v1_Pod **pods, size_t n)
+{
+	expect(e, key, 0, pods, n);
 }
 
 void creation_observed(struct expectations *e, str key)

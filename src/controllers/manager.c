@@ -23,6 +23,8 @@ static const struct controller controllers[] = {
 	{ "pod-garbage-collector-controller", "pod-garbage-collector", pod_gc_setup, pod_gc_run },
 	{ "clusterrole-aggregation-controller", "clusterrole-aggregation-controller", clusterrole_aggregation_setup, clusterrole_aggregation_run },
 	{ "replicationcontroller-controller", "replication-controller", replication_setup, replication_run },
+	{ "daemonset-controller", "daemon-set-controller", daemonset_setup, daemonset_run },
+	{ "statefulset-controller", "statefulset-controller", statefulset_setup, statefulset_run },
 	{ "garbage-collector-controller", "generic-garbage-collector", garbage_collector_setup, garbage_collector_run }, // the last: it shares all informers
 };
 

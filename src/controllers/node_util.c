@@ -72,6 +72,56 @@ bool write_taints(struct manager *m, struct arena *a, const struct core_v1_Node 
 	return client_patch(m->client, a, m->r.nodes, NULL, S(""), n->metadata.name, PATCH_MERGE, json_text(a, root, JSON_COMPACT), err) != NULL;
 }
 
+static bool requirement_holds(const struct core_v1_NodeSelectorRequirement *r, bool there, str value)
+{
+	bool in = false;
+	for (size_t i = 0; i < r->values.n; i++)
+		in |= there && str_eq(r->values.v[i], value);
+	if (str_eq(r->operator, S("In")))
+		return in;
+	if (str_eq(r->operator, S("NotIn")))
+		return !in;
+	if (str_eq(r->operator, S("Exists")))
+		return there;
+	if (str_eq(r->operator, S("DoesNotExist")))
+		return !there;
+	int64_t have, want;
+	if (!there || r->values.n != 1 || !str_to_i64(value, &have) || !str_to_i64(r->values.v[0], &want))
+		return false;
+	return str_eq(r->operator, S("Gt")) ? have > want : str_eq(r->operator, S("Lt")) && have < want;
+}
+
+static bool term_holds(const struct core_v1_NodeSelectorTerm *t, const struct core_v1_Node *n)
+{
+	if (t->matchExpressions.n == 0 && t->matchFields.n == 0)
+		return false; // an empty term selects nothing
+	for (size_t i = 0; i < t->matchExpressions.n; i++) {
+		str v = S("");
+		bool there = str_map_find(&n->metadata.labels, t->matchExpressions.v[i].key, &v);
+		if (!requirement_holds(&t->matchExpressions.v[i], there, v))
+			return false;
+	}
+	for (size_t i = 0; i < t->matchFields.n; i++)
+		if (!str_eq(t->matchFields.v[i].key, S("metadata.name")) || !requirement_holds(&t->matchFields.v[i], true, n->metadata.name))
+			return false;
+	return true;
+}
+
+bool node_selected(struct arena *a, const struct core_v1_PodSpec *spec, const struct core_v1_Node *n)
+{
+	for (size_t i = 0; i < spec->nodeSelector.n; i++) {
+		str v;
+		if (!str_map_find(&n->metadata.labels, spec->nodeSelector.v[i].key, &v) || !str_eq(v, spec->nodeSelector.v[i].value))
+			return false;
+	}
+	const struct core_v1_NodeSelector *required =
+		spec->affinity && spec->affinity->nodeAffinity ? spec->affinity->nodeAffinity->requiredDuringSchedulingIgnoredDuringExecution : NULL;
+	bool any = !required;
+	for (size_t i = 0; required && i < required->nodeSelectorTerms.n; i++)
+		any |= term_holds(&required->nodeSelectorTerms.v[i], n);
+	return any;
+}
+
 int64_t toleration_seconds(const struct core_v1_Taint_list *taints, const struct core_v1_Pod *p)
 {
 	int64_t least = -1;

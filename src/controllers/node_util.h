@@ -14,6 +14,8 @@ bool is_condition_taint(const struct core_v1_Taint *t);
 // Writes the list into the node (only onto this version of it).
 bool write_taints(struct manager *m, struct arena *a, const struct core_v1_Node *n, const struct core_v1_Taint_list *taints, struct error *err);
 
+// Whether the pod's nodeSelector and required node affinity let it run on the node.
+bool node_selected(struct arena *a, const struct core_v1_PodSpec *spec, const struct core_v1_Node *n);
 // How long the pod may stay on a node with these taints, in seconds: 0 not at all, -1 for ever.
 int64_t toleration_seconds(const struct core_v1_Taint_list *taints, const struct core_v1_Pod *p);
 // Sets a condition of the pod through /status (DisruptionTarget) and, where phase is not empty, its phase.
