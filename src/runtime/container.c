@@ -548,7 +548,7 @@ bool container_reopen_log(struct runtime *rt, struct container *c, struct error 
 		return true;
 	const char *slash = strrchr(c->log_path, '/');
 	_cleanup_close_ int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (watch < 0 || inotify_add_watch(watch, arena_cstr(a, str_n(c->log_path, (size_t)(slash - c->log_path))), IN_CREATE) < 0)
+	if (watch < 0 || inotify_add_watch(watch, arena_cstr(a, str_n(c->log_path, (size_t)(slash - c->log_path))), IN_CREATE | IN_MOVED_TO) < 0)
 		return error_errno(err, "watch the log directory");
 	bool was_there = io_exists(c->log_path);
 	const char *ctl = arena_printf(a, "%s/ctl", c->bundle).p;
