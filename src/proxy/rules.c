@@ -35,13 +35,14 @@ void rules_base(struct buf *to, const struct rules_opts *o, str service_cidr)
 	buf_printf(to, "set hairpin-connections { type %s . %s; }\n", addr, addr); // a pod that reaches itself through its Service
 	buf_printf(to, "chain mark-for-masquerade { meta mark set meta mark or 0x4000; }\n");
 	buf_printf(to, "chain masquerading { meta mark and 0x4000 == 0 return; meta mark set meta mark xor 0x4000; masquerade fully-random; }\n");
-	buf_printf(to, "chain reject-chain { reject; }\n");
+	// A reset for TCP: the kernel sends no ICMP for its own packets to addresses that lead to the loopback link.
+	buf_printf(to, "chain reject-chain { meta l4proto tcp reject with tcp reset; reject; }\n");
 	buf_printf(to, "chain drop-chain { drop; }\n");
 	buf_printf(to, "chain services { %s daddr . meta l4proto . th dport vmap @service-ips; fib daddr type local %s daddr != %s meta l4proto . th dport vmap @service-nodeports; }\n",
 	           f, f, o->ipv6 ? "::1" : "127.0.0.0/8");
 	buf_printf(to, "chain service-endpoints-check { %s daddr . meta l4proto . th dport vmap @no-endpoint-services; fib daddr type local meta l4proto . th dport vmap @no-endpoint-nodeports; ", f);
 	if (service_cidr.n) // an address of the range that no Service has, or a port that its Service has not
-		buf_printf(to, "%s daddr " STR_FMT " reject; ", f, STR_ARG(service_cidr));
+		buf_printf(to, "%s daddr " STR_FMT " jump reject-chain; ", f, STR_ARG(service_cidr));
 	buf_printf(to, "}\n");
 	buf_printf(to, "chain nat-prerouting { type nat hook prerouting priority dstnat; jump services; }\n");
 	buf_printf(to, "chain nat-output { type nat hook output priority -100; jump services; }\n");
