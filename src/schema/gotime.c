@@ -137,8 +137,8 @@ static bool zone(struct parser *p, int *offset, struct error *err)
 bool api_time_parse(str text, bool micro, struct api_time *out, struct error *err)
 {
 	struct parser p = { text, text, micro ? LAYOUT_MICRO : LAYOUT, NULL };
-	int year, month, day, hour, minute, second, offset;
-	int32_t nsec;
+	int year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0, offset = 0;
+	int32_t nsec = 0;
 	if (!number(&p, 4, "2006", &year, err) || !literal(&p, "-", err) || !number(&p, 2, "01", &month, err))
 		return false;
 	out_of_range(&p, month < 1 || month > 12, "month");

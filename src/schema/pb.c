@@ -226,7 +226,7 @@ static bool get_varint(struct in *in, uint64_t *out)
 
 static bool get_bytes(struct in *in, str *out)
 {
-	uint64_t n;
+	uint64_t n = 0;
 	if (!get_varint(in, &n))
 		return false;
 	if (n > (uint64_t)(in->end - in->p))
@@ -238,7 +238,7 @@ static bool get_bytes(struct in *in, str *out)
 
 static bool skip_field(struct in *in, unsigned wire)
 {
-	uint64_t v;
+	uint64_t v = 0;
 	str s;
 	switch (wire) {
 	case WIRE_VARINT:
@@ -260,7 +260,7 @@ static bool skip_field(struct in *in, unsigned wire)
 
 static bool get_tag(struct in *in, uint32_t *number, unsigned *wire)
 {
-	uint64_t v;
+	uint64_t v = 0;
 	if (!get_varint(in, &v))
 		return false;
 	if (v >> 3 == 0 || v >> 3 > 0x1fffffff)
@@ -283,8 +283,8 @@ static bool get_small(struct in *in, str bytes, struct small *out)
 	over(&x, bytes);
 	*out = (struct small){ 0 };
 	while (x.p < x.end) {
-		uint32_t number;
-		unsigned wire;
+		uint32_t number = 0;
+		unsigned wire = 0;
 		if (!get_tag(&x, &number, &wire))
 			return false;
 		if (number < 4 && wire == WIRE_VARINT) {
@@ -315,7 +315,7 @@ static bool get_scalar(struct in *in, const struct field_desc *f, char *to)
 		memcpy(to, &bits, 8);
 		return true;
 	}
-	uint64_t v;
+	uint64_t v = 0;
 	if (!get_varint(in, &v))
 		return false;
 	switch (f->type) {
@@ -346,8 +346,8 @@ static bool get_strings(struct in *in, str bytes, struct str_list *to)
 	struct in x = *in;
 	over(&x, bytes);
 	while (x.p < x.end) {
-		uint32_t number;
-		unsigned wire;
+		uint32_t number = 0;
+		unsigned wire = 0;
 		str s;
 		if (!get_tag(&x, &number, &wire))
 			return false;
@@ -458,8 +458,8 @@ static bool get_entry(struct in *in, const struct field_desc *f, unsigned wire, 
 	if (f->type == FT_STRING || f->type == FT_BYTES)
 		*(str *)(entry + schema_field_entry_value(f)) = S("");
 	while (x.p < x.end) {
-		uint32_t number;
-		unsigned w;
+		uint32_t number = 0;
+		unsigned w = 0;
 		str key;
 		if (!get_tag(&x, &number, &w))
 			return false;
@@ -504,8 +504,8 @@ static bool get_fields(struct in *in, const struct message_desc *m, str bytes, c
 	over(&x, bytes);
 	size_t hint = 0;
 	while (x.p < x.end) {
-		uint32_t number;
-		unsigned wire;
+		uint32_t number = 0;
+		unsigned wire = 0;
 		if (!get_tag(&x, &number, &wire))
 			return false;
 		const struct field_desc *f = field_by_number(m, number, &hint);
