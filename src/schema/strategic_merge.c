@@ -128,7 +128,7 @@ static bool check_set_order(const struct value *patch, const struct value *order
 			p++;
 			continue;
 		}
-		bool same;
+		bool same = false;
 		if (!same_merge_key(patch->a.v[p], order->a.v[s], merge_key, &same, err))
 			return false;
 		p += same;
