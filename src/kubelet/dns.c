@@ -77,18 +77,28 @@ static void set_option(struct arena *a, struct str_list *l, const struct core_v1
 	*LIST_ADD(a, l) = text;
 }
 
+static bool wants_cluster_dns(const struct core_v1_Pod *pod)
+{
+	str policy = pod->spec.dnsPolicy;
+	return str_eqc(policy, "ClusterFirstWithHostNet") || (!host_network(pod) && !str_eqc(policy, "None") && !str_eqc(policy, "Default"));
+}
+
+void dns_warn(struct kubelet *k, struct arena *a, const struct core_v1_Pod *pod)
+{
+	if (wants_cluster_dns(pod) && k->cfg.cluster_dns.n == 0)
+		pod_event(k, pod, "Warning", "MissingClusterDNS",
+		          "pod: \"" STR_FMT "\". kubelet does not have ClusterDNS IP configured and cannot create Pod using \"ClusterFirst\" policy. "
+		          "Falling back to \"Default\" policy.", STR_ARG(pod_text(a, &pod->metadata)));
+}
+
 struct cri_v1_DNSConfig *pod_dns(struct kubelet *k, struct arena *a, const struct core_v1_Pod *pod)
 {
 	struct cri_v1_DNSConfig *d = ARENA_NEW(a, struct cri_v1_DNSConfig);
 	str policy = pod->spec.dnsPolicy;
-	bool cluster = str_eqc(policy, "ClusterFirstWithHostNet") || (!host_network(pod) && !str_eqc(policy, "None") && !str_eqc(policy, "Default"));
+	bool cluster = wants_cluster_dns(pod);
 	if (!str_eqc(policy, "None"))
 		host_dns(k, a, d);
-	if (cluster && k->cfg.cluster_dns.n == 0) {
-		pod_event(k, pod, "Warning", "MissingClusterDNS",
-		          "pod: \"" STR_FMT "\". kubelet does not have ClusterDNS IP configured and cannot create Pod using \"ClusterFirst\" policy. "
-		          "Falling back to \"Default\" policy.", STR_ARG(pod_text(a, &pod->metadata)));
-	} else if (cluster) {
+	if (cluster && k->cfg.cluster_dns.n > 0) {
 		struct str_list host = d->searches;
 		str domain = str_c(k->cfg.cluster_domain);
 		*d = (struct cri_v1_DNSConfig){ 0 };

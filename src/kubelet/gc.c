@@ -138,7 +138,7 @@ static void gc_run(void *ctx)
 		}
 		object_cache_trim(k);
 		if (g->round++ % IMAGES_EVERY == IMAGES_EVERY - 1)
-			image_gc(k);
+			unused_images_remove(k);
 	}
 	task_after(g->task, PERIOD_MS);
 }

@@ -124,7 +124,7 @@ bool image_ensure(struct worker *w, struct arena *a, const struct core_v1_Pod *p
 // --- Garbage -----------------------------------------------------------------------------------------------------------
 
 
-void image_gc(struct kubelet *k)
+void unused_images_remove(struct kubelet *k)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	_cleanup_map_ struct map used = { 0 };

@@ -14,6 +14,6 @@ bool image_name(struct arena *a, str image, str *out, struct error *err);
 struct auth_list { struct cri_v1_AuthConfig *v; size_t n; };
 void image_auth(struct arena *a, str docker_config, str image, struct auth_list *out);
 // Removes unused images, oldest first, when their file system is fuller than the high threshold.
-void image_gc(struct kubelet *k);
+void unused_images_remove(struct kubelet *k);
 
 #endif

@@ -13,7 +13,7 @@ bool hook_run(struct kubelet *k, struct arena *a, const struct core_v1_Pod *pod,
 	if (h->exec) {
 		if (exec_check(k, a, container_id, &h->exec->command, limit_ms, &text, NULL))
 			return true;
-		*message = arena_concat(a, S("Exec lifecycle hook ("), list_text(a, &h->exec->command), S(")"), where,
+		*message = arena_concat(a, S("Exec lifecycle hook ("), names_text(a, &h->exec->command), S(")"), where,
 		                        S("command failed, message: "), quoted(a, text));
 		return false;
 	}

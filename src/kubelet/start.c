@@ -117,6 +117,7 @@ bool sandbox_start(struct kubelet *k, struct arena *a, const struct core_v1_Pod 
 		return false;
 	if (!runtime_handler(k, a, pod, &r.runtime_handler, err))
 		return false;
+	dns_warn(k, a, pod);
 	k->counters[COUNT_SANDBOXES]++;
 	struct cri_v1_RunPodSandboxResponse *s = CRI(&k->cri, a, RunPodSandbox, &r, SANDBOX_MS, &why);
 	if (!s)
@@ -402,7 +403,7 @@ static bool post_start(struct worker *w, struct arena *a, const struct core_v1_P
 	return false;
 }
 
-bool container_start(struct worker *w, struct arena *a, const struct core_v1_Pod *pod, const struct core_v1_Container *c,
+bool pod_container_start(struct worker *w, struct arena *a, const struct core_v1_Pod *pod, const struct core_v1_Container *c,
                      const struct rt_pod *rt, str sandbox_id, struct cri_v1_PodSandboxConfig *sandbox, const struct str_list *ips)
 {
 	struct kubelet *k = w->k;

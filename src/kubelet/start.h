@@ -9,7 +9,7 @@ struct cri_v1_PodSandboxConfig *sandbox_config(struct kubelet *k, struct arena *
 bool sandbox_start(struct kubelet *k, struct arena *a, const struct core_v1_Pod *pod, struct cri_v1_PodSandboxConfig *config, str *id,
                    struct error *err);
 // Pulls, creates, starts, runs postStart. False: why is noted with the worker (and in an event).
-bool container_start(struct worker *w, struct arena *a, const struct core_v1_Pod *pod, const struct core_v1_Container *c,
+bool pod_container_start(struct worker *w, struct arena *a, const struct core_v1_Pod *pod, const struct core_v1_Container *c,
                      const struct rt_pod *rt, str sandbox_id, struct cri_v1_PodSandboxConfig *sandbox, const struct str_list *ips);
 struct cri_v1_LinuxSandboxSecurityContext *sandbox_security(struct kubelet *k, struct arena *a, const struct core_v1_Pod *pod);
 // False and upstream's words when the image's user breaks runAsNonRoot. uid < 0: not known.

@@ -314,7 +314,7 @@ static str join(struct arena *a, str x, str y)
 
 static str named(struct arena *a, const char *what, const struct str_list *names)
 {
-	return names->n ? arena_concat(a, S("containers with "), str_c(what), S(" status: "), list_text(a, names)) : S("");
+	return names->n ? arena_concat(a, S("containers with "), str_c(what), S(" status: "), names_text(a, names)) : S("");
 }
 
 static void initialized_condition(struct arena *a, const struct status_input *in, struct core_v1_PodStatus *s)

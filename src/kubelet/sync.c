@@ -243,7 +243,7 @@ static bool act(struct worker *w, struct arena *a, const struct core_v1_Pod *pod
 	for (size_t i = 0; i < do_it->init_start.n && !must_end(w); i++) {
 		const struct core_v1_Container *c = &pod->spec.initContainers.v[do_it->init_start.v[i]];
 		changed = true;
-		if (!container_start(w, a, pod, c, rt, sandbox_id, config, &ips)) {
+		if (!pod_container_start(w, a, pod, c, rt, sandbox_id, config, &ips)) {
 			*ok = false;
 			if (!is_sidecar(c))
 				return true;
@@ -251,7 +251,7 @@ static bool act(struct worker *w, struct arena *a, const struct core_v1_Pod *pod
 	}
 	for (size_t i = 0; i < do_it->start.n && !must_end(w); i++) {
 		changed = true;
-		if (!container_start(w, a, pod, &pod->spec.containers.v[do_it->start.v[i]], rt, sandbox_id, config, &ips))
+		if (!pod_container_start(w, a, pod, &pod->spec.containers.v[do_it->start.v[i]], rt, sandbox_id, config, &ips))
 			*ok = false;
 	}
 	return changed;
@@ -273,7 +273,7 @@ static void retry_later(struct worker *w)
 			task_at(w->task, MAX(n->pull.updated_ns + n->pull.delay_ns, now) + NS_PER_MS);
 			other = false;
 		} else if (strcmp(n->reason, "CrashLoopBackOff") == 0) {
-			other = false; // container_start has set the time
+			other = false; // pod_container_start has set the time
 		}
 	}
 	if (other)

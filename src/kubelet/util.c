@@ -43,7 +43,7 @@ str utf8_clean(struct arena *a, str s)
 	return str_n(out, n);
 }
 
-str list_text(struct arena *a, const struct str_list *l)
+str names_text(struct arena *a, const struct str_list *l)
 {
 	str out = S("[");
 	for (size_t i = 0; i < l->n; i++)

@@ -20,7 +20,7 @@ str file_tail(struct arena *a, const char *path, size_t max);
 // Invalid UTF-8 becomes U+FFFD.
 str utf8_clean(struct arena *a, str s);
 // "[a b c]", as Go prints a list.
-str list_text(struct arena *a, const struct str_list *l);
+str names_text(struct arena *a, const struct str_list *l);
 // With double quotes, as Go's %q for plain text.
 str quoted(struct arena *a, str s);
 // "1m30s", "2.5s", "300ms": as Go prints a duration.
