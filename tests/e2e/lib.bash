@@ -11,7 +11,7 @@ sandbox() {
 	shift
 	export SANDBOX
 	"$CORACLE" sandbox down --name "$SANDBOX" >/dev/null 2>&1 || true
-	"$CORACLE" sandbox up --name "$SANDBOX" --image "$IMAGES/nginx.tar" --image "$IMAGES/busybox.tar" "$@" >"$BATS_FILE_TMPDIR/up.out"
+	"$CORACLE" sandbox up --name "$SANDBOX" --image "$IMAGES/nginx.tar" --image "$IMAGES/busybox.tar" --image "$IMAGES/tools.tar" "$@" >"$BATS_FILE_TMPDIR/up.out"
 	KUBECONFIG=$(sed -n 's/^kubeconfig: //p' "$BATS_FILE_TMPDIR/up.out")
 	export KUBECONFIG
 }

@@ -2,7 +2,7 @@
 bats_require_minimum_version 1.5.0
 load lib
 
-setup_file() { load lib; sandbox service --nodes 3; web web 2; k run client --image=busybox:1.37 --restart=Never -- sleep 3600; k wait --for=condition=Ready pod/client --timeout=30s; }
+setup_file() { load lib; sandbox service --nodes 3; web web 2; k run client --image=tools:1 --restart=Never -- sleep 3600; k wait --for=condition=Ready pod/client --timeout=30s; }
 teardown_file() { load lib; sandbox_down; }
 
 # The answers of 200 requests, one line each, are all there, and each replica gave between 35 and 65 % of them.
@@ -15,7 +15,7 @@ balanced() {
 
 @test "200 requests through the ClusterIP from a third pod" {
 	ip=$(k get service web -o jsonpath='{.spec.clusterIP}')
-	k exec client -- sh -c "for i in \$(seq 200); do wget -qO- -T 5 http://$ip/; done" >"$BATS_TEST_TMPDIR/answers"
+	k exec client -- sh -c "for i in \$(seq 200); do curl -s --max-time 5 http://$ip/; done" >"$BATS_TEST_TMPDIR/answers"
 	balanced "$BATS_TEST_TMPDIR/answers"
 }
 
@@ -28,16 +28,18 @@ balanced() {
 }
 
 @test "a pod reaches itself through its Service" {
-	pod=$(pod_of web)
-	ip=$(k get service web -o jsonpath='{.spec.clusterIP}')
-	for _ in 1 2 3 4; do k exec "$pod" -- wget -qO- -T 5 "http://$ip/"; done | grep -x "$pod"
+	k run self --image=tools:1 --labels app=self --port=80 -- socat TCP-LISTEN:80,fork,reuseaddr 'SYSTEM:echo to myself'
+	k expose pod self --port=80
+	k wait --for=condition=Ready pod/self --timeout=30s
+	ip=$(k get service self -o jsonpath='{.spec.clusterIP}')
+	until_ok 10 sh -c "$CLIENTS/kubectl exec self -- socat -u TCP:$ip:80,connect-timeout=3 - | grep 'to myself'"
 }
 
 @test "ClientIP affinity keeps a client at one endpoint" {
 	k patch service web -p '{"spec":{"sessionAffinity":"ClientIP"}}'
 	ip=$(k get service web -o jsonpath='{.spec.clusterIP}')
 	sleep 0.5
-	k exec client -- sh -c "for i in \$(seq 20); do wget -qO- -T 5 http://$ip/; done" >"$BATS_TEST_TMPDIR/answers"
+	k exec client -- sh -c "for i in \$(seq 20); do curl -s --max-time 5 http://$ip/; done" >"$BATS_TEST_TMPDIR/answers"
 	equals 1 sh -c "sort -u $BATS_TEST_TMPDIR/answers | wc -l"
 	k patch service web -p '{"spec":{"sessionAffinity":"None"}}'
 }
@@ -49,8 +51,8 @@ kind: Pod
 metadata: {name: echo, labels: {app: echo}}
 spec:
   containers:
-  - {name: udp, image: "busybox:1.37", command: [sh, -c, "while true; do echo udp answer | nc -u -l -p 5353 -w 1; done"]}
-  - {name: tcp, image: "busybox:1.37", command: [sh, -c, "while true; do echo tcp answer | nc -l -p 7; done"]}
+  - {name: udp, image: "tools:1", command: [socat, "UDP-LISTEN:5353,fork", "SYSTEM:echo udp answer"]}
+  - {name: tcp, image: "tools:1", command: [socat, "TCP-LISTEN:7,fork,reuseaddr", "SYSTEM:echo tcp answer"]}
 ---
 apiVersion: v1
 kind: Service
@@ -63,8 +65,8 @@ spec:
 YAML
 	k wait --for=condition=Ready pod/echo --timeout=30s
 	ip=$(k get service echo -o jsonpath='{.spec.clusterIP}')
-	until_ok 10 sh -c "$CLIENTS/kubectl exec client -- sh -c 'echo q | nc -w 2 $ip 77' | grep 'tcp answer'"
-	until_ok 20 sh -c "$CLIENTS/kubectl exec client -- sh -c 'echo q | nc -u -w 2 $ip 53' | grep 'udp answer'"
+	until_ok 10 sh -c "$CLIENTS/kubectl exec client -- socat -u TCP:$ip:77,connect-timeout=3 - | grep 'tcp answer'"
+	until_ok 20 sh -c "$CLIENTS/kubectl exec client -- sh -c 'echo q | timeout 3 socat -t 1 - UDP:$ip:53' | grep 'udp answer'"
 }
 
 @test "a Service without endpoints refuses at once" {
