@@ -179,7 +179,7 @@ bool proc_run(struct arena *a, const char *const *argv, const char *const *env, 
 		return false;
 	}
 	io_set_nonblock(in[1], true);
-	pid_t pid;
+	pid_t pid = 0;
 	struct proc_opts o = { .argv = argv, .env = env, .in = in[0], .out = out[1], .err = er[1] };
 	bool started = proc_start(&o, &pid, err);
 	close(in[0]);

@@ -125,7 +125,7 @@ void json_write_double(struct buf *to, double d)
 		buf_add(to, signbit(d) ? S("-0") : S("0"));
 		return;
 	}
-	char text[40], digits[24];
+	char text[40], digits[24] = "";
 	shortest(d, text, sizeof(text));
 	int n = 0, exponent = 0;
 	char *p = text;
@@ -135,7 +135,7 @@ void json_write_double(struct buf *to, double d)
 		if (*p != '.' && n < (int)sizeof(digits) - 1)
 			digits[n++] = *p;
 	if (*p == 'e')
-		exponent = atoi(p + 1);
+		exponent = (int)strtol(p + 1, NULL, 10);
 	while (n > 1 && digits[n - 1] == '0')
 		n--;
 	double magnitude = fabs(d);

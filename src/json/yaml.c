@@ -477,8 +477,9 @@ static struct value *decode(struct reader *r, struct node *n)
 
 static struct value *read_document(struct reader *r)
 {
-	if (!next_event(r) || !next_event(r)) // stream start; document start, or the end
-		return NULL;
+	for (int i = 0; i < 2; i++) // stream start; document start, or the end
+		if (!next_event(r))
+			return NULL;
 	if (r->event.type == YAML_STREAM_END_EVENT)
 		return value_null(r->a);
 	if (!next_event(r))

@@ -88,7 +88,7 @@ bool api_call(struct kctl *k, struct arena *a, const char *method, str path, str
 {
 	for (int attempt = 0;; attempt++) {
 		struct http_call call = { .method = method, .path = path, .body = body };
-		struct http_answer out;
+		struct http_answer out = { 0 };
 		http_header_add(a, &call.headers, S("accept"), accept);
 		if (content_type.n)
 			http_header_add(a, &call.headers, S("content-type"), content_type);
@@ -128,7 +128,7 @@ bool api_lines(struct kctl *k, struct arena *a, str path, str accept, int64_t un
                void *ctx, struct error *err)
 {
 	struct http_call call = { .method = "GET", .path = path, .timeout_ms = -1 };
-	struct http_answer head;
+	struct http_answer head = { 0 };
 	http_header_add(a, &call.headers, S("accept"), accept);
 	api_headers(k, a, &call.headers);
 	struct http_stream_in *s = http_client_open(k->http, a, &call, &head, err);

@@ -84,8 +84,8 @@ bool run_delete(struct kctl *k, struct error *err)
 		struct deleted *v;
 		size_t n;
 	} done = { 0 };
-	str body, format = flag_text(k, "output"), dry = flag_text(k, "dry-run");
-	int64_t grace, timeout;
+	str body = { 0 }, format = flag_text(k, "output"), dry = flag_text(k, "dry-run");
+	int64_t grace = -1, timeout = 0;
 	bool many = flag_bool(k, "all") || flag_text(k, "selector").n || flag_text(k, "field-selector").n,
 	     warned = false;
 	bool ignore = flag_bool(k, "ignore-not-found") || (many && !flag_set(k, "ignore-not-found"));

@@ -56,7 +56,7 @@ static bool stream_log(struct kctl *k, const struct log_source *s, int64_t tail,
 	if (!log_query(k, s->container, tail, &query, err))
 		return false;
 	struct http_call call = { .method = "GET", .timeout_ms = -1 };
-	struct http_answer head;
+	struct http_answer head = { 0 };
 	call.path = arena_printf(k->a, "/api/v1/namespaces/" STR_FMT "/pods/" STR_FMT "/log" STR_FMT, STR_ARG(s->ns),
 	                         STR_ARG(s->pod), STR_ARG(query));
 	http_header_add(k->a, &call.headers, S("accept"), S("application/json, */*"));

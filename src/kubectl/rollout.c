@@ -158,7 +158,7 @@ static bool on_rollout(void *ctx, struct value *obj, struct error *err)
 bool run_rollout_status(struct kctl *k, struct error *err)
 {
 	struct targets list = { 0 };
-	int64_t timeout, revision;
+	int64_t timeout = 0, revision = 0;
 	if (!flag_duration(k, "timeout", &timeout, err) || !flag_int(k, "revision", &revision, err) ||
 	    !read_workloads(k, &list, err))
 		return false;
@@ -220,8 +220,8 @@ static bool replica_sets(struct kctl *k, const struct target *t, struct value **
 
 static bool show_history(struct kctl *k, const struct target *t, int64_t revision, struct error *err)
 {
-	struct value **sets;
-	size_t n;
+	struct value **sets = NULL;
+	size_t n = 0;
 	if (!replica_sets(k, t, &sets, &n, err))
 		return false;
 	if (revision == 0) {
@@ -263,7 +263,7 @@ static bool show_history(struct kctl *k, const struct target *t, int64_t revisio
 bool run_rollout_history(struct kctl *k, struct error *err)
 {
 	struct targets list = { 0 };
-	int64_t revision;
+	int64_t revision = 0;
 	if (!flag_int(k, "revision", &revision, err) || !read_workloads(k, &list, err))
 		return false;
 	if (revision < 0)
@@ -319,8 +319,8 @@ static struct value *patch_operation(struct kctl *k, const char *path, struct va
 
 static bool undo(struct kctl *k, const struct target *t, int64_t to, struct error *err)
 {
-	struct value **sets, *chosen = NULL;
-	size_t n;
+	struct value **sets = NULL, *chosen = NULL;
+	size_t n = 0;
 	if (!replica_sets(k, t, &sets, &n, err))
 		return false;
 	if (to == 0)
@@ -359,7 +359,7 @@ static bool undo(struct kctl *k, const struct target *t, int64_t to, struct erro
 bool run_rollout_undo(struct kctl *k, struct error *err)
 {
 	struct targets list = { 0 };
-	int64_t revision;
+	int64_t revision = 0;
 	if (!flag_int(k, "to-revision", &revision, err) || !kc_check_dry_run(k, err) || !read_workloads(k, &list, err))
 		return false;
 	for (size_t i = 0; i < list.n; i++) {
