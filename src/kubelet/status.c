@@ -72,7 +72,8 @@ static struct core_v1_ContainerStatus of_runtime(struct arena *a, const struct s
 		break;
 	case RT_EXITED:
 		s.state.terminated = terminated(a, c->exit_code, c->reason, c->message);
-		s.state.terminated->startedAt = time_of(c->started_at);
+		// One that could not be started "started" in 1970, as upstream says it.
+		s.state.terminated->startedAt = (struct api_time){ .sec = c->started_at / NS_PER_SEC, .set = true };
 		s.state.terminated->finishedAt = time_of(c->finished_at);
 		s.state.terminated->containerID = s.containerID;
 		// Its last words stood in the pod's directory, which may be gone by now.

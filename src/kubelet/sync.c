@@ -43,8 +43,15 @@ static struct core_v1_PodStatus *report(struct worker *w, struct arena *a, const
 		in.forced_reason = arena_dup(a, str_c(w->forced_reason));
 		in.forced_message = arena_dup(a, str_c(w->forced_message));
 	}
+	bool admitted = w->admitted;
 	pthread_mutex_unlock(&k->lock);
 	struct core_v1_PodStatus *s = status_make(a, &in);
+	if (!admitted) {
+		// Nothing was ever tried: there is nothing to say about containers.
+		struct core_v1_PodStatus bare = { .phase = S("Failed"), .reason = in.forced_reason, .message = in.forced_message,
+		                                  .qosClass = s->qosClass, .observedGeneration = s->observedGeneration };
+		*s = bare;
+	}
 	status_store(w, pod, s);
 	return s;
 }

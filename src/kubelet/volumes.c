@@ -156,6 +156,8 @@ static bool setup_one(struct worker *w, struct arena *a, const struct core_v1_Po
 		return err->code ? false : error_errno(err, "chmod %s", dir);
 	if ((v->volumeSource.secret || v->volumeSource.projected) && !mount_tmpfs(a, dir, 0, err))
 		return false;
+	if (fs_group_of(pod) >= 0 && (chown(dir, (uid_t)-1, (gid_t)fs_group_of(pod)) < 0 || chmod(dir, 02777) < 0))
+		return error_errno(err, "chown %s", dir);
 	return volume_write(dir, &payload, fs_group_of(pod), w->k->clock, err);
 }
 
