@@ -110,7 +110,7 @@ static void write_rules(struct arena *a, const struct nat *n, struct buf *b)
 				buf_printf(&post, "\t\tct status dnat ip saddr 127.0.0.0/8 ip daddr " STR_FMT " masquerade\n", STR_ARG(buf_str(&own)));
 			if (n->masquerade)
 				buf_printf(&post, "\t\t%s saddr " STR_FMT " %s daddr != " STR_FMT " %s daddr != %s fib daddr type != local masquerade\n", ip,
-				           STR_ARG(buf_str(&own)), ip, STR_ARG(buf_str(&inside.n ? &inside : &own)), ip,
+				           STR_ARG(buf_str(&own)), ip, STR_ARG(buf_str(inside.n ? &inside : &own)), ip,
 				           families[f].family == AF_INET ? "224.0.0.0/4" : "ff00::/8");
 		}
 		buf_free(&own);

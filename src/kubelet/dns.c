@@ -164,8 +164,7 @@ const char *hosts_file(struct kubelet *k, struct arena *a, const struct core_v1_
 	char *path = pod_dir(k, a, pod->metadata.uid, "etc-hosts");
 	pod_host_name(k, a, pod, &name, &domain);
 	// Written in place: containers that run have the file itself mounted, not its name.
-	FILE *f = fopen(path, "we");
-	_cleanup_fclose_ FILE *close_it = f;
+	_cleanup_fclose_ FILE *f = fopen(path, "we");
 	str text = hosts_text(a, pod, ips, name, domain);
 	if (!f || fwrite(text.p, 1, text.n, f) != text.n || fflush(f) != 0) {
 		error_errno(err, "write %s", path);
