@@ -181,6 +181,7 @@ bool field_problems(struct call *c, enum field_validation fv, const struct str_l
 // Encodes for the store: kind and apiVersion of the stored version, no resourceVersion.
 void encode_stored(struct buf *to, const struct kind *k, void *obj);
 void object_meta_validate(struct request *r, const struct kind *k, struct field_errors *e, const void *obj, const void *old);
+void object_meta_validate_update(struct request *r, const struct kind *k, struct field_errors *e, const void *obj, const void *old);
 
 // A write that ends with a commit of one object (and what goes with it). Runs `again` when another write came between and
 // that is allowed; else answers.
@@ -212,7 +213,7 @@ struct update {
 	str ns, name;
 	bool retry;                   // on conflict try again with the new state
 	bool allow_create;
-	str require_uid;
+	bool from_body;               // a PUT: a uid in the new state is a precondition
 	void (*reply)(struct call *c, int code, struct kind *k, void *obj); // NULL: reply_object
 	void *ctx;                    // transform's and reply's: call_update(c)->ctx
 	bool internal;                // the server's own change: no admission, no preparation, no validation of the kind
@@ -223,6 +224,7 @@ void *update_ctx(struct call *c);
 // Deletes one object; `done` is told what came of it (s->code 0: it is gone or marked) instead of an answer being sent.
 void delete_object(struct call *c, struct kind *k, str ns, str name, const struct meta_v1_DeleteOptions *o,
                    void (*done)(struct call *c, const struct api_status *s));
+void do_pod_binding(struct call *c); // POST bindings: the pod's name is in the body
 // log, exec, attach, portforward of a pod, proxied to its kubelet (kubelet.c).
 void do_pod_log(struct call *c);
 void do_pod_stream(struct call *c);
@@ -235,6 +237,7 @@ str field_manager_of(struct call *c);
 // --- watch.c ---
 bool watch_start(struct apiserver *s, struct error *err); // makes the loops' state
 void watch_changed(struct cache_resource *r, void *server); // cache_on_change
+void watch_end(struct apiserver *s);  // ends every watch, so that the server can stop
 void watch_stop(struct apiserver *s);
 
 // --- table.c ---

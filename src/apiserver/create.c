@@ -170,6 +170,10 @@ void do_create(struct call *c)
 		reply_status(c, &s);
 		return;
 	}
+	if (!k->cache && !k->group.n && str_eq(k->resource, S("bindings"))) {
+		do_pod_binding(c);
+		return;
+	}
 	if (!k->cache) {
 		// Asked and answered, never stored.
 		if (k->namespaced && c->r.info.ns.n && schema_field_named(k->message, S("metadata"))) {
@@ -181,6 +185,8 @@ void do_create(struct call *c)
 			}
 			meta->namespace = c->r.info.ns;
 		}
+		if (schema_field_named(k->message, S("metadata")))
+			managed_update(&c->r, k, obj, NULL, S(""));
 		if (review_create(&c->r, k->group, k->resource, obj, &s)) {
 			struct core_v1_Pod *head = obj;
 			head->kind = k->name;

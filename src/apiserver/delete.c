@@ -69,10 +69,6 @@ static bool read_options(struct call *c, struct meta_v1_DeleteOptions **out, str
 			if (str_eq(c->r.params.v[i].key, S("dryRun")))
 				*LIST_ADD(a, &o->dryRun) = c->r.params.v[i].value;
 	}
-	if (o->dryRun.n == 0)
-		for (size_t i = 0; i < c->r.params.n; i++)
-			if (str_eq(c->r.params.v[i].key, S("dryRun")))
-				*LIST_ADD(a, &o->dryRun) = c->r.params.v[i].value;
 	struct field_errors e = { .arena = a };
 	struct fpath policy = fp(NULL, "propagationPolicy"), dry = fp(NULL, "dryRun");
 	static const str policies[] = { S_INIT("Foreground"), S_INIT("Background"), S_INIT("Orphan"), S_INIT("nil") }, all[] = { S_INIT("All") };
@@ -111,7 +107,7 @@ static bool preconditions(struct deletion *d, const struct meta_v1_ObjectMeta *m
 }
 
 // Which of the garbage collector's finalizers the object shall have: as asked, else as it has them.
-static void propagation(struct arena *a, const struct meta_v1_DeleteOptions *o, struct meta_v1_ObjectMeta *m)
+static void propagation(struct arena *a, const struct meta_v1_DeleteOptions *o, struct meta_v1_ObjectMeta *m, bool orphan_by_default)
 {
 	bool orphan = str_list_has(&m->finalizers, S("orphan")), foreground = str_list_has(&m->finalizers, S("foregroundDeletion"));
 	if (o->orphanDependents) {
@@ -122,6 +118,8 @@ static void propagation(struct arena *a, const struct meta_v1_DeleteOptions *o, 
 		foreground = str_eq(*o->propagationPolicy, S("Foreground"));
 	} else if (orphan) {
 		foreground = false;
+	} else if (!foreground) {
+		orphan = orphan_by_default;
 	}
 	struct str_list kept = { 0 };
 	for (size_t i = 0; i < m->finalizers.n; i++)
@@ -161,7 +159,7 @@ static bool plan(struct deletion *d)
 	if (str_eq(k->key_prefix, S("core/namespaces"))) {
 		// A namespace terminates until its spec.finalizers are gone (namespace controller, /finalize).
 		struct core_v1_Namespace *ns = d->obj;
-		propagation(r->arena, o, m);
+		propagation(r->arena, o, m, false);
 		if (!m->deletionTimestamp) {
 			mark(r, m, 0);
 			m->deletionGracePeriodSeconds = NULL;
@@ -199,13 +197,17 @@ static bool plan(struct deletion *d)
 			}
 		}
 	}
-	propagation(r->arena, o, m);
+	// Two kinds keep their dependents unless told otherwise, as they always did.
+	bool jobs = str_eq(k->key_prefix, S("batch/jobs")), orphan = jobs || str_eq(k->key_prefix, S("core/replicationcontrollers"));
+	if (jobs && !o->propagationPolicy && !o->orphanDependents)
+		request_warn(r, "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning");
+	propagation(r->arena, o, m, orphan);
 	if (graceful || wait) {
 		d->gone = false;
 		return true;
 	}
 	d->gone = m->finalizers.n == 0;
-	if (!d->gone && !m->deletionTimestamp)
+	if (!m->deletionTimestamp && (!d->gone || k->strategy->graceful))
 		mark(r, m, 0);
 	else if (!d->gone && m->deletionGracePeriodSeconds && *m->deletionGracePeriodSeconds > 0)
 		*m->deletionGracePeriodSeconds = 0;
@@ -393,6 +395,7 @@ struct collection {
 	struct kind *k;
 	struct matcher m;
 	struct { struct deletion **v; size_t n; } items;
+	struct { struct cache_entry **v; size_t n; } listed; // what is answered: the objects as they were found
 	size_t open;
 	int64_t limit, revision;
 	str prefix;
@@ -411,6 +414,8 @@ static bool collect(struct cache_entry *e, void *ctx)
 		struct deletion *d = deletion_new(x->c, x->k, arena_dup(a, cache_entry_ns(e)), arena_dup(a, cache_entry_name(e)), x->o);
 		d->ctx = x;
 		*LIST_ADD(a, &x->items) = d;
+		*LIST_ADD(a, &x->listed) = cache_entry_ref(e);
+		arena_on_free(a, (void (*)(void *))(void *)cache_entry_unref, e);
 	}
 	return true;
 }
@@ -432,11 +437,15 @@ static void answer_collection(struct collection *x)
 			buf_free(&b);
 			return;
 		}
-		if (!d->obj)
+		struct cache_entry *e = x->listed.v[i];
+		if (x->k->stored == x->k && !x->k->strategy->decorate) {
+			buf_add(&b, n++ ? S(",{") : S("{"));
+			buf_add(&b, str_from(e->json, e->rest));
 			continue;
+		}
 		struct error err = { 0 };
-		meta_of(x->k, d->obj)->resourceVersion = arena_printf(a, "%lld", (long long)d->entry->revision);
-		void *obj = convert_from_stored(a, x->k, d->obj, &err);
+		void *obj = entry_decode(a, x->k, e, &err);
+		obj = obj ? convert_from_stored(a, x->k, obj, &err) : NULL;
 		if (!obj)
 			continue;
 		struct core_v1_Pod *head = obj;

@@ -321,7 +321,7 @@ void do_pod_log(struct call *c)
 		status_not_found(a, &s, S(""), S("pods"), c->r.info.name);
 	} else if (choose_container(c, pod, &container, &s)) {
 		if (!pod->spec.nodeName.n) {
-			reply_text(c, 200, S("text/plain"), S(""));
+			reply_text(c, 204, S(""), S(""));
 			return;
 		}
 		node_address(c, pod->spec.nodeName, &host, &port, &s);

@@ -231,6 +231,7 @@ static bool serve_api(const struct config *config, struct error *err)
 	ok = true;
 out:
 	atomic_store(&s->stopping, true);
+	watch_end(s);
 	for (size_t i = 0; i < s->ndoors; i++)
 		http_server_stop(s->doors[i].http, 2000);
 	if (s->loops)

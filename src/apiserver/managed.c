@@ -129,6 +129,8 @@ static bool is_status(const struct kind *k, str subresource)
 // Fields that a strategy puts back do not belong to the one who sent them. Rule: GetResetFields.
 static void reset_fields(const struct kind *k, str subresource, struct fieldset *s)
 {
+	if (str_eq(k->key_prefix, S("certificates.k8s.io/certificatesigningrequests")))
+		fieldset_remove(s, S("f:spec"));
 	if (is_status(k, subresource)) {
 		if (k->spec)
 			fieldset_remove(s, S("f:spec"));
@@ -157,13 +159,19 @@ void managed_update(struct request *r, const struct kind *k, void *obj, const vo
 	}
 	str manager = field_manager_of(call);
 	m->managedFields = (struct meta_v1_ManagedFieldsEntry_list){ 0 };
-	const struct message_desc *desc = k->storage_message;
-	struct value *before, *after = schema_to_value(a, desc, obj);
+	// Fields are those of the version that the client speaks.
+	const struct message_desc *desc = k->message;
+	struct error err = { 0 };
+	void *served = convert_from_stored(a, k, obj, &err);
+	if (!served)
+		return;
+	struct value *before, *after = schema_to_value(a, desc, served);
 	if (old) {
 		struct meta_v1_ObjectMeta *om = meta_of(k, old);
 		struct meta_v1_ManagedFieldsEntry_list keep = om->managedFields;
 		om->managedFields = (struct meta_v1_ManagedFieldsEntry_list){ 0 };
-		before = schema_to_value(a, desc, old);
+		void *was = convert_from_stored(a, k, (void *)(uintptr_t)old, &err);
+		before = was ? schema_to_value(a, desc, was) : value_object(a);
 		om->managedFields = keep;
 	} else {
 		before = schema_to_value(a, desc, schema_new(a, desc));

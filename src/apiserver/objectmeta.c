@@ -140,9 +140,15 @@ void object_meta_validate(struct request *r, const struct kind *k, struct field_
 	annotations(e, &an, &m->annotations);
 	owners(e, &own, &m->ownerReferences);
 	finalizers(e, &fin, &m->finalizers);
-	if (!old)
-		return;
-	const struct meta_v1_ObjectMeta *o = meta_of(k, old);
+	if (old)
+		object_meta_validate_update(r, k, e, obj, old);
+}
+
+void object_meta_validate_update(struct request *r, const struct kind *k, struct field_errors *e, const void *obj, const void *old)
+{
+	struct arena *a = r->arena;
+	const struct meta_v1_ObjectMeta *m = meta_of(k, obj), *o = meta_of(k, old);
+	struct fpath meta = fp(NULL, "metadata"), name = fp(&meta, "name"), ns = fp(&meta, "namespace"), generation = fp(&meta, "generation"), fin = fp(&meta, "finalizers");
 	struct fpath uid = fp(&meta, "uid"), ts = fp(&meta, "deletionTimestamp"), grace = fp(&meta, "deletionGracePeriodSeconds");
 	if (o->deletionTimestamp) {
 		struct str_list added = { 0 };

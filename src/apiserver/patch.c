@@ -60,10 +60,46 @@ static bool read_patch(struct call *c, struct patch *p, struct api_status *s)
 	return true;
 }
 
+// Upstream's patch library writes objects that a patch went through with sorted keys, all others as they were; the text shows in errors.
+static void sort_touched(struct value *v, const struct value *patch)
+{
+	if (!value_is(v, V_OBJECT) || !value_is(patch, V_OBJECT))
+		return;
+	value_sort(v);
+	for (size_t i = 0; i < patch->o.n; i++)
+		sort_touched(value_get(v, patch->o.v[i].key), patch->o.v[i].value);
+}
+
+// As Go prints a map[string]interface{} with %v.
+static void go_text(struct buf *to, struct value *v)
+{
+	switch (v->kind) {
+	case V_OBJECT:
+		value_sort(v);
+		buf_add(to, S("map["));
+		for (size_t i = 0; i < v->o.n; i++) {
+			buf_printf(to, "%s" STR_FMT ":", i ? " " : "", STR_ARG(v->o.v[i].key));
+			go_text(to, v->o.v[i].value);
+		}
+		buf_add_char(to, ']');
+		break;
+	case V_ARRAY:
+		buf_add_char(to, '[');
+		for (size_t i = 0; i < v->a.n; i++) {
+			if (i)
+				buf_add_char(to, ' ');
+			go_text(to, v->a.v[i]);
+		}
+		buf_add_char(to, ']');
+		break;
+	case V_STRING: buf_add(to, v->s); break;
+	case V_NULL: buf_add(to, S("<nil>")); break;
+	default: json_write(to, v, JSON_COMPACT);
+	}
+}
+
 static void *apply_patch(struct call *c, struct kind *k, void *current, struct cache_entry *entry, struct api_status *s)
 {
-	struct patch *p = c->r.params.n || c->data ? NULL : NULL;
-	(void)p;
 	struct arena *a = c->r.arena;
 	struct patch patch = { 0 };
 	str type = http_header(&c->r.in->headers, S("content-type")), rest;
@@ -86,6 +122,10 @@ static void *apply_patch(struct call *c, struct kind *k, void *current, struct c
 	default: result = strategic_apply(a, k->message, doc, patch.doc, &err); break;
 	}
 	if (!result) {
+		if (patch.form == FORM_STRATEGIC) {
+			*s = (struct api_status){ .code = err.code == 400 ? 400 : 500, .reason = err.code == 400 ? S("BadRequest") : S(""), .message = arena_dup(a, error_str(&err)) };
+			return NULL;
+		}
 		if (err.code == 422) {
 			*s = (struct api_status){ .code = 422, .reason = S("Invalid"), .message = S("the server rejected our request due to an error in our request") };
 			return NULL;
@@ -99,6 +139,8 @@ static void *apply_patch(struct call *c, struct kind *k, void *current, struct c
 	struct str_list problems = { 0 };
 	struct decode_opts opts = { .strict = fv == FV_IGNORE ? NULL : &problems };
 	value_sort(result);
+	if (patch.form == FORM_MERGE)
+		sort_touched(result, patch.doc);
 	void *obj = schema_from_value(a, k->message, result, &opts, &err);
 	if (!obj) {
 		// Upstream words this as an invalid patch.
@@ -108,7 +150,7 @@ static void *apply_patch(struct call *c, struct kind *k, void *current, struct c
 			status_bad_request(a, s, "%s", err.text);
 			return NULL;
 		}
-		fe_invalid(&e, &path, json_text(a, result, JSON_SORT | JSON_ESCAPE_HTML), "%s", err.text);
+		fe_invalid(&e, &path, json_text(a, result, JSON_ESCAPE_HTML), "%s", err.text);
 		status_invalid(a, s, S(""), S(""), S(""), &e);
 		return NULL;
 	}
@@ -125,7 +167,14 @@ static void *apply_patch(struct call *c, struct kind *k, void *current, struct c
 		}
 		struct field_errors e = { .arena = a };
 		struct fpath path = fp(NULL, "patch");
-		fe_invalid(&e, &path, json_text(a, result, JSON_SORT | JSON_ESCAPE_HTML), STR_FMT, STR_ARG(buf_str(&b)));
+		if (patch.form == FORM_STRATEGIC) {
+			struct buf text = { 0 };
+			go_text(&text, patch.doc);
+			fe_invalid(&e, &path, arena_dup(a, buf_str(&text)), STR_FMT, STR_ARG(buf_str(&b)));
+			buf_free(&text);
+		} else {
+			fe_invalid(&e, &path, json_text(a, result, JSON_ESCAPE_HTML), STR_FMT, STR_ARG(buf_str(&b)));
+		}
 		buf_free(&b);
 		status_invalid(a, s, S(""), S(""), S(""), &e);
 		return NULL;
@@ -149,7 +198,7 @@ void do_patch(struct call *c)
 	}
 	if (!known) {
 		s = (struct api_status){ .code = 415, .reason = S("UnsupportedMediaType"), .message = S("415: Unsupported Media Type") };
-		if (str_has_prefix(type, S("application/apply-patch")))
+		if (str_eq(type, S("application/apply-patch+yaml")))
 			s.message = S("415: Unsupported Media Type: server-side apply is not available in this version; use client-side apply (kubectl apply --server-side=false)");
 		reply_status(c, &s);
 		return;

@@ -101,11 +101,11 @@ bool body_check_kind(struct call *c, str api_version, str kind, str want_version
 		version = str_from(api_version, (size_t)slash + 1);
 	}
 	const struct message_desc *m = schema_kind(group, version, kind);
+	if (str_eq(kind, want_kind))
+		return status_bad_request(a, s, "the API version in the data (" STR_FMT ") does not match the expected API version (" STR_FMT ")", STR_ARG(api_version), STR_ARG(want_version));
 	if (!m && !(str_eq(kind, S("List")) && str_eq(api_version, S("v1"))))
 		return status_bad_request(a, s, STR_FMT " in version \"" STR_FMT "\" cannot be handled as a " STR_FMT ": no kind \"" STR_FMT "\" is registered for version \"" STR_FMT "\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
 		                          STR_ARG(kind), STR_ARG(version), STR_ARG(want_kind), STR_ARG(kind), STR_ARG(api_version));
-	if (str_eq(kind, want_kind))
-		return status_bad_request(a, s, "the API version in the data (" STR_FMT ") does not match the expected API version (" STR_FMT ")", STR_ARG(api_version), STR_ARG(want_version));
 	// Upstream names the internal package of the wanted kind: "core", "apps", ...
 	str package = S("core");
 	slash = str_find_char(want_version, '/');
@@ -117,6 +117,18 @@ bool body_check_kind(struct call *c, str api_version, str kind, str want_version
 	}
 	return status_bad_request(a, s, STR_FMT " in version \"" STR_FMT "\" cannot be handled as a " STR_FMT ": converting (" STR_FMT "." STR_FMT ") to (" STR_FMT "." STR_FMT "): unknown conversion",
 	                          STR_ARG(kind), STR_ARG(version), STR_ARG(want_kind), STR_ARG(version), STR_ARG(kind), STR_ARG(package), STR_ARG(want_kind));
+}
+
+static void sort_deep(struct value *v)
+{
+	if (v->kind == V_ARRAY)
+		for (size_t i = 0; i < v->a.n; i++)
+			sort_deep(v->a.v[i]);
+	if (v->kind != V_OBJECT)
+		return;
+	value_sort(v);
+	for (size_t i = 0; i < v->o.n; i++)
+		sort_deep(v->o.v[i].value);
 }
 
 bool body_decode(struct call *c, const struct message_desc *m, str want_version, str want_kind, void **out, struct api_status *s)
@@ -160,6 +172,7 @@ bool body_decode(struct call *c, const struct message_desc *m, str want_version,
 		if (opts.strict)
 			for (size_t i = 0; i < dups.n; i++)
 				*LIST_ADD(a, &problems) = dups.v[i];
+		sort_deep(v); // as upstream's way over JSON text does
 		obj = schema_from_value(a, m, v, &opts, &err);
 	} else if (str_eq(type, S("application/vnd.kubernetes.protobuf"))) {
 		str api_version, kind, raw;

@@ -116,13 +116,12 @@ static bool dispatch_resource(struct call *c, struct api_status *s)
 	struct request_info *info = &c->r.info;
 	struct apiserver *srv = c->s;
 	c->kind = kind_find(srv, info->group, info->version, info->resource);
+	if (!c->kind && info->group.n && !map_has(&srv->discovery, arena_concat(c->r.arena, S("/apis/"), info->group))) {
+		reply_text(c, 404, S("text/plain; charset=utf-8"), S("404 page not found\n"));
+		return true;
+	}
 	if (!c->kind)
 		return not_found(s);
-	// Kinds that upstream has grown out of.
-	if (str_eq(c->kind->key_prefix, S("core/endpoints")))
-		request_warn(&c->r, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
-	else if (!info->group.n && str_eq(info->resource, S("componentstatuses")))
-		request_warn(&c->r, "v1 ComponentStatus is deprecated in v1.19+");
 	// More parts than a subresource has (proxy paths apart) name nothing.
 	size_t parts = 0;
 	for (str rest = info->path, part; str_next(&rest, '/', &part);)
@@ -166,6 +165,11 @@ static bool dispatch_resource(struct call *c, struct api_status *s)
 		bool named = info->name.n > 0;
 		if (!c->sub && named != handlers[i].named && handlers[i].bit != V_WATCH)
 			return not_allowed(s);
+		// Kinds that upstream has grown out of.
+		if (str_eq(c->kind->key_prefix, S("core/endpoints")))
+			request_warn(&c->r, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+		else if (!info->group.n && str_eq(info->resource, S("componentstatuses")))
+			request_warn(&c->r, "v1 ComponentStatus is deprecated in v1.19+");
 		handlers[i].handler(c);
 		return true;
 	}

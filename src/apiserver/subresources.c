@@ -103,6 +103,8 @@ static void do_binding(struct call *c, bool of_pod)
 	update_object(c, pods, &u);
 }
 
+void do_pod_binding(struct call *c) { do_binding(c, false); }
+
 // --- Scale ----------------------------------------------------------------------------------------------------------------
 
 struct scalable { int32_t **replicas; int32_t now; str selector; };
@@ -322,7 +324,7 @@ static void try_evict(struct eviction *x)
 	if (!free_to_go)
 		registry_each(&c->r, S("policy"), S("poddisruptionbudgets"), c->r.info.ns, match_budget, &f);
 	if (f.n > 1) {
-		s = (struct api_status){ .code = 500, .message = S("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."), .reason = S("InternalError") };
+		s = (struct api_status){ .code = 500, .message = S("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.") };
 		reply_status(c, &s);
 		return;
 	}

@@ -55,6 +55,18 @@ static void prepare_general(struct kind *k, enum update_target t, void *obj, con
 		*m = meta;
 		m->deletionTimestamp = o->deletionTimestamp;
 		m->ownerReferences = o->ownerReferences;
+		// Some kinds take nothing but the status (ResetObjectMetaForStatus).
+		static const char *const strict[] = { "apiregistration.k8s.io/apiservices", "flowcontrol.apiserver.k8s.io/flowschemas",
+			                              "flowcontrol.apiserver.k8s.io/prioritylevelconfigurations", "resource.k8s.io/resourceclaims",
+			                              "admissionregistration.k8s.io/validatingadmissionpolicies", "storage.k8s.io/volumeattachments",
+			                              "apiextensions.k8s.io/customresourcedefinitions", "networking.k8s.io/servicecidrs" };
+		for (size_t i = 0; i < ARRAY_LEN(strict); i++) {
+			if (!str_eqc(k->key_prefix, strict[i]))
+				continue;
+			m->labels = o->labels;
+			m->annotations = o->annotations;
+			m->finalizers = o->finalizers;
+		}
 		return;
 	}
 	if (t != UPDATE_SPEC)
@@ -123,9 +135,10 @@ static bool check_update(struct change *x, void *obj, void *old, struct api_stat
 			return status_bad_request(a, s, "the namespace of the provided object does not match the namespace sent on the request");
 		m->namespace = x->u.ns;
 	}
-	if (m->uid.n && !str_eq(m->uid, o->uid))
+	if (x->u.from_body && m->uid.n && !str_eq(m->uid, o->uid))
 		return status_conflict(a, s, k->stored->group, k->resource, x->u.name,
-		                       arena_concat(a, S("Precondition failed: UID in precondition: "), m->uid, S(", UID in object meta: "), o->uid));
+		                       arena_concat(a, S("StorageError: invalid object, Code: 4, Key: /registry/"), k->resource, S("/"), x->u.ns, x->u.ns.n ? S("/") : S(""), x->u.name,
+		                                    S(", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: "), m->uid, S(", UID in object meta: "), o->uid));
 	int64_t version = 0;
 	if (m->resourceVersion.n && (!str_to_i64(m->resourceVersion, &version) || version < 0)) {
 		struct field_errors e = { .arena = a };
@@ -137,7 +150,8 @@ static bool check_update(struct change *x, void *obj, void *old, struct api_stat
 		struct field_errors e = { .arena = a };
 		struct fpath meta = fp(NULL, "metadata"), p = fp(&meta, "resourceVersion");
 		fe_invalid_raw(&e, &p, S("0"), "must be specified for an update");
-		return status_invalid(a, s, k->stored->group, schema_text(k->storage->kind), x->u.name, &e);
+		// Upstream names the resource here, not the kind.
+		return status_invalid(a, s, k->stored->group, k->resource, x->u.name, &e);
 	}
 	if (version && !str_eq(m->resourceVersion, current))
 		return status_conflict(a, s, k->stored->group, k->resource, x->u.name, S("the object has been modified; please apply your changes to the latest version and try again"));
@@ -174,6 +188,9 @@ static bool check_update(struct change *x, void *obj, void *old, struct api_stat
 	m->resourceVersion = current;
 	struct field_errors e = { .arena = a };
 	object_meta_validate(r, k, &e, obj, old);
+	// Upstream's machinery and each kind's rules both look at this; clients see both causes.
+	if (x->u.target == UPDATE_SPEC)
+		object_meta_validate_update(r, k, &e, obj, old);
 	if (st->validate_update)
 		st->validate_update(r, x->u.target, &e, obj, old);
 	else if (st->validate && x->u.target == UPDATE_SPEC)
@@ -341,7 +358,7 @@ void do_update(struct call *c)
 		reply_status(c, &s);
 		return;
 	}
-	struct update u = { .transform = put_body, .ns = c->r.info.ns, .name = c->r.info.name, .target = UPDATE_SPEC };
+	struct update u = { .transform = put_body, .ns = c->r.info.ns, .name = c->r.info.name, .target = UPDATE_SPEC, .from_body = true };
 	if (c->sub)
 		u.target = str_eq(c->r.info.subresource, S("status")) ? UPDATE_STATUS : UPDATE_SUBRESOURCE;
 	else

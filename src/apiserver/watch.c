@@ -475,6 +475,26 @@ bool watch_start(struct apiserver *s, struct error *err)
 	return true;
 }
 
+static void end_all(void *ctx)
+{
+	struct loop_state *ls = ctx;
+	for (size_t i = 0; i < ls->s->nkinds; i++) {
+		for (struct watcher *w = ls->resources[i].all, *next; w; w = next) {
+			next = w->all_next;
+			if (!w->ended) {
+				w->ended = true;
+				http_stream_end(w->c->r.x);
+			}
+		}
+	}
+}
+
+void watch_end(struct apiserver *s)
+{
+	for (size_t i = 0; i < s->nloops; i++)
+		http_loop_post(s->loops[i]->loop, end_all, s->loops[i]);
+}
+
 void watch_stop(struct apiserver *s)
 {
 	for (size_t i = 0; i < s->nloops; i++) {
