@@ -25,6 +25,9 @@ static const struct controller controllers[] = {
 	{ "replicationcontroller-controller", "replication-controller", replication_setup, replication_run },
 	{ "daemonset-controller", "daemon-set-controller", daemonset_setup, daemonset_run },
 	{ "statefulset-controller", "statefulset-controller", statefulset_setup, statefulset_run },
+	{ "job-controller", "job-controller", job_setup, job_run },
+	{ "cronjob-controller", "cronjob-controller", cronjob_setup, cronjob_run },
+	{ "ttl-after-finished-controller", "ttl-after-finished-controller", ttl_after_finished_setup, ttl_after_finished_run },
 	{ "garbage-collector-controller", "generic-garbage-collector", garbage_collector_setup, garbage_collector_run }, // the last: it shares all informers
 };
 
