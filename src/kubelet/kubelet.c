@@ -62,11 +62,6 @@ static bool find_resources(struct kubelet *k, struct error *err)
 	       error_set(err, "the schema lacks a resource that the kubelet needs");
 }
 
-static void workers_ready(struct kubelet *k)
-{
-	atomic_store(&k->ready, true);
-}
-
 static bool start_informers(struct kubelet *k, struct error *err)
 {
 	struct list_opts mine = { .field_selector = arena_concat(k->arena, S("spec.nodeName="), k->node_name) };
@@ -123,7 +118,8 @@ static bool run(struct kubelet *k, const sigset_t *signals, struct error *err)
 	while (!informer_wait_synced(k->pods, 100))
 		if (sigtimedwait(signals, NULL, &(struct timespec){ 0 }) > 0)
 			return true;
-	workers_ready(k);
+	atomic_store(&k->ready, true);
+	pleg_relist(k);
 	while (sigwait(signals, &sig) != 0)
 		;
 	log_info("signal %d, stopping; containers go on running", sig);

@@ -131,6 +131,7 @@ bool pleg_start(struct kubelet *k, struct error *err)
 	pthread_t id;
 	pthread_attr_t attr;
 	p->k = k;
+	k->pleg = p;
 	p->relist = task_new(k->tasks, relist, p);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 256 * 1024);
@@ -141,4 +142,9 @@ bool pleg_start(struct kubelet *k, struct error *err)
 		return error_set(err, "cannot start the thread of container events");
 	task_now(p->relist);
 	return true;
+}
+
+void pleg_relist(struct kubelet *k)
+{
+	task_now(k->pleg->relist);
 }

@@ -119,7 +119,9 @@ bool sandbox_start(struct kubelet *k, struct arena *a, const struct core_v1_Pod 
 		return false;
 	dns_warn(k, a, pod);
 	k->counters[COUNT_SANDBOXES]++;
+	int64_t from = clock_mono(k->clock);
 	struct cri_v1_RunPodSandboxResponse *s = CRI(&k->cri, a, RunPodSandbox, &r, SANDBOX_MS, &why);
+	log_debug("pod " STR_FMT ": sandbox took %lld us", STR_ARG(pod->metadata.name), (long long)(clock_mono(k->clock) - from) / 1000);
 	if (!s)
 		return error_set(err, STR_FMT, STR_ARG(cri_error_text(a, &why)));
 	*id = s->pod_sandbox_id;
@@ -409,6 +411,7 @@ bool pod_container_start(struct worker *w, struct arena *a, const struct core_v1
 	struct kubelet *k = w->k;
 	struct error err = { 0 };
 	str image, reason, message;
+	int64_t from = clock_mono(k->clock), configured, done;
 	if (in_back_off(w, a, pod, c, rt))
 		return false;
 	k->counters[COUNT_CONTAINERS]++;
@@ -422,15 +425,20 @@ bool pod_container_start(struct worker *w, struct arena *a, const struct core_v1
 	struct cri_v1_ContainerConfig *config = container_config(w, a, pod, c, restarts, image, ips, &err);
 	if (!config)
 		return failed(w, a, pod, c, "CreateContainerConfigError", arena_dup(a, error_str(&err)));
+	configured = clock_mono(k->clock);
 	struct cri_v1_CreateContainerRequest cr = { .pod_sandbox_id = sandbox_id, .config = config, .sandbox_config = sandbox };
 	struct cri_v1_CreateContainerResponse *created = CRI(&k->cri, a, CreateContainer, &cr, CALL_MS, &err);
 	if (!created)
 		return failed(w, a, pod, c, "CreateContainerError", arena_dup(a, error_str(&err)));
 	container_event(k, a, pod, c->name, "Normal", "Created", "Container created");
+	done = clock_mono(k->clock);
 	struct cri_v1_StartContainerRequest sr = { .container_id = created->container_id };
 	if (!CRI(&k->cri, a, StartContainer, &sr, CALL_MS, &err))
 		return failed(w, a, pod, c, "RunContainerError", arena_dup(a, error_str(&err)));
 	container_event(k, a, pod, c->name, "Normal", "Started", "Container started");
+	log_debug("pod " STR_FMT ": container " STR_FMT ": configured in %lld us, created in %lld us, started in %lld us", STR_ARG(pod->metadata.name),
+	          STR_ARG(c->name), (long long)(configured - from) / 1000, (long long)(done - configured) / 1000,
+	          (long long)(clock_mono(k->clock) - done) / 1000);
 	if (!post_start(w, a, pod, c, created->container_id, ips))
 		return false;
 	worker_clear_failure(w, c->name);

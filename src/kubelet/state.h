@@ -23,6 +23,7 @@
 
 struct object_cache; // ConfigMaps and Secrets
 struct node_state;
+struct pleg;
 struct server;
 
 enum cgroup_mode { CGROUP_NONE, CGROUP_V1, CGROUP_V2 };
@@ -48,6 +49,7 @@ struct kubelet {
 	struct object_cache *objects;
 	struct node_state *node_state;
 	struct server *server;
+	struct pleg *pleg;
 	const struct resource_desc *r_pods, *r_nodes, *r_leases, *r_tokens, *r_configmaps, *r_secrets, *r_sar, *r_token_reviews;
 
 	enum cgroup_mode cgroups;

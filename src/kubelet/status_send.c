@@ -73,11 +73,13 @@ static bool send(struct worker *w, struct arena *a, const struct core_v1_Pod *po
 	str patch = status_patch(a, pod->metadata.uid, base, merged);
 	if (!patch.n)
 		return true;
+	int64_t from = clock_mono(k->clock);
 	k->counters[COUNT_PATCHES]++;
 	struct core_v1_Pod *answer = client_patch(k->client, a, k->r_pods, "status", pod->metadata.namespace, pod->metadata.name, PATCH_STRATEGIC,
 	                                          patch, err);
 	if (!answer)
 		return false;
+	log_debug("pod %s: status %.*s sent in %lld us", w->name, STR_ARG(merged->phase), (long long)(clock_mono(k->clock) - from) / 1000);
 	arena_free(w->sent_arena);
 	w->sent_arena = arena_new(2048);
 	w->sent = schema_clone(w->sent_arena, core_v1_PodStatus_desc, &answer->status);

@@ -294,6 +294,7 @@ bool sync_running(struct worker *w, struct arena *a, const struct core_v1_Pod *p
 	struct rt_pod rt;
 	struct pod_actions actions;
 	bool ok;
+	int64_t began = clock_mono(k->clock);
 	task_after(w->task, k->cfg.sync_ms + (int64_t)rng_below(k->rng, (uint64_t)k->cfg.sync_ms / 2 + 1));
 	if (!fetch(w, a, &rt))
 		return false;
@@ -328,6 +329,7 @@ bool sync_running(struct worker *w, struct arena *a, const struct core_v1_Pod *p
 	}
 	if (!make_volumes(w, a, pod))
 		return false;
+	log_debug("pod %s: ready to start after %lld us", w->name, (long long)(clock_mono(k->clock) - began) / 1000);
 	probes_start(w, pod);
 	struct probe_view probes = { probe_last, w };
 	pod_actions_compute(a, pod, &rt, &probes, &actions);
@@ -338,6 +340,7 @@ bool sync_running(struct worker *w, struct arena *a, const struct core_v1_Pod *p
 		if (str_eqc(s->phase, "Failed") || str_eqc(s->phase, "Succeeded"))
 			set_phase(w, PHASE_TERMINATING);
 	}
+	log_debug("pod %s: sync took %lld us", w->name, (long long)(clock_mono(k->clock) - began) / 1000);
 	probes_hurry(w);
 	if (!ok) {
 		k->counters[COUNT_SYNC_ERRORS]++;

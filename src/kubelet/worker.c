@@ -289,11 +289,19 @@ static void pod_added(struct kubelet *k, struct object_ref *ref)
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	const struct core_v1_Pod *pod = object_of(ref);
 	str reason, message;
+	log_debug("pod " STR_FMT " is new", STR_ARG(pod->metadata.name));
 	pthread_mutex_lock(&k->lock);
 	// One that has a start time was let in by a kubelet before.
 	bool admitted = pod->status.startTime || pod->metadata.deletionTimestamp || pod_admit(k, a, pod, &reason, &message);
 	struct worker *w = worker_new(k, ref);
 	w->admitted = admitted;
+	if (str_eqc(pod->status.phase, "Failed") && pod->status.containerStatuses.n == 0) {
+		// A kubelet before this one rejected it: it stays as it is.
+		w->admitted = false;
+		w->forced_reason = heap_cstr(pod->status.reason);
+		w->forced_message = heap_cstr(pod->status.message);
+		w->phase = PHASE_TERMINATING;
+	}
 	if (!admitted) {
 		w->forced_reason = heap_cstr(reason);
 		w->forced_message = heap_cstr(arena_concat(a, S("Pod was rejected: "), message));

@@ -6,8 +6,6 @@
 
 // Handler of the informer of pods.
 void worker_pod_changed(struct object_ref *old, struct object_ref *obj, void *ctx);
-// The first listing is complete: what the runtime has of other pods is an orphan.
-void workers_synced(struct kubelet *k);
 // Something of the pod changed in the runtime.
 void worker_runtime_changed(struct kubelet *k, str uid);
 // Removes a pod that only the runtime knows.
