@@ -28,6 +28,10 @@ static const struct controller controllers[] = {
 	{ "job-controller", "job-controller", job_setup, job_run },
 	{ "cronjob-controller", "cronjob-controller", cronjob_setup, cronjob_run },
 	{ "ttl-after-finished-controller", "ttl-after-finished-controller", ttl_after_finished_setup, ttl_after_finished_run },
+	{ "disruption-controller", "disruption-controller", disruption_setup, disruption_run },
+	{ "persistentvolumeclaim-protection-controller", "pvc-protection-controller", pvc_protection_setup, pvc_protection_run },
+	{ "persistentvolume-protection-controller", "pv-protection-controller", pv_protection_setup, pv_protection_run },
+	{ "resourcequota-controller", "resourcequota-controller", resourcequota_setup, resourcequota_run },
 	{ "garbage-collector-controller", "generic-garbage-collector", garbage_collector_setup, garbage_collector_run }, // the last: it shares all informers
 };
 
