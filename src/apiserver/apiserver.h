@@ -221,9 +221,9 @@ struct update {
 };
 void update_object(struct call *c, struct kind *k, const struct update *u);
 void *update_ctx(struct call *c);
-// Deletes one object; `done` is told what came of it (s->code 0: it is gone or marked) instead of an answer being sent.
+// Deletes one object (`change`, when not NULL, may note something on it that shows while it terminates); `done` is told what came of it (s->code 0: it is gone or marked) instead of an answer being sent.
 void delete_object(struct call *c, struct kind *k, str ns, str name, const struct meta_v1_DeleteOptions *o,
-                   void (*done)(struct call *c, const struct api_status *s));
+                   void (*change)(struct call *c, void *obj), void (*done)(struct call *c, const struct api_status *s));
 void do_pod_binding(struct call *c); // POST bindings: the pod's name is in the body
 // log, exec, attach, portforward of a pod, proxied to its kubelet (kubelet.c).
 void do_pod_log(struct call *c);

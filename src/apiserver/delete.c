@@ -14,6 +14,7 @@ struct deletion {
 	const struct meta_v1_DeleteOptions *o;
 	struct cache_entry *entry;
 	void *obj;                      // what is answered with
+	void (*change)(struct call *c, void *obj); // what is said about the object before it goes
 	bool gone;                      // it was removed, not only marked
 	struct api_status status;       // code != 0: refused
 	struct buf json;
@@ -151,8 +152,12 @@ static bool plan(struct deletion *d)
 	struct kind *k = d->k;
 	struct meta_v1_ObjectMeta *m = meta_of(k, d->obj);
 	const struct meta_v1_DeleteOptions *o = d->o;
+	if (str_eq(k->key_prefix, S("batch/jobs")) && !o->propagationPolicy && !o->orphanDependents)
+		request_warn(r, "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning");
 	if (!preconditions(d, m))
 		return false;
+	if (d->change)
+		d->change(d->c, d->obj);
 	struct admission ad = { r, ADMIT_DELETE, k->stored->desc, k->storage_message, NULL, d->obj };
 	if (!admission_mutate(&ad, &d->status) || !admission_validate(&ad, &d->status))
 		return false;
@@ -198,10 +203,7 @@ static bool plan(struct deletion *d)
 		}
 	}
 	// Two kinds keep their dependents unless told otherwise, as they always did.
-	bool jobs = str_eq(k->key_prefix, S("batch/jobs")), orphan = jobs || str_eq(k->key_prefix, S("core/replicationcontrollers"));
-	if (jobs && !o->propagationPolicy && !o->orphanDependents)
-		request_warn(r, "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning");
-	propagation(r->arena, o, m, orphan);
+	propagation(r->arena, o, m, str_eq(k->key_prefix, S("batch/jobs")) || str_eq(k->key_prefix, S("core/replicationcontrollers")));
 	if (graceful || wait) {
 		d->gone = false;
 		return true;
@@ -380,9 +382,10 @@ static void told(struct deletion *d)
 }
 
 void delete_object(struct call *c, struct kind *k, str ns, str name, const struct meta_v1_DeleteOptions *o,
-                   void (*done)(struct call *c, const struct api_status *s))
+                   void (*change)(struct call *c, void *obj), void (*done)(struct call *c, const struct api_status *s))
 {
 	struct deletion *d = deletion_new(c, k, ns, name, o);
+	d->change = change;
 	d->done = told;
 	d->ctx = (void *)done;
 	try_delete(d);

@@ -309,6 +309,25 @@ static void log_ended(void *ctx)
 	call_release(c);
 }
 
+// Rule: pkg/apis/core/validation ValidatePodLogOptions.
+static bool log_options(struct call *c, struct api_status *s)
+{
+	static const struct { const char *name; int64_t least; } numbers[] = { { "tailLines", 0 }, { "limitBytes", 1 }, { "sinceSeconds", 1 } };
+	struct field_errors e = { .arena = c->r.arena };
+	str v;
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		int64_t n;
+		struct fpath p = fp(NULL, numbers[i].name);
+		if (!http_param_get(&c->r.params, str_c(numbers[i].name), &v))
+			continue;
+		if (!str_to_i64(v, &n))
+			return status_bad_request(c->r.arena, s, "strconv.ParseInt: parsing \"" STR_FMT "\": invalid syntax", STR_ARG(v));
+		if (n < numbers[i].least)
+			fe_invalid_int(&e, &p, n, "must be greater than%s 0", numbers[i].least ? "" : " or equal to");
+	}
+	return e.n == 0 || status_invalid(c->r.arena, s, S(""), S("PodLogOptions"), c->r.info.name, &e);
+}
+
 void do_pod_log(struct call *c)
 {
 	struct arena *a = c->r.arena;
@@ -319,7 +338,7 @@ void do_pod_log(struct call *c)
 	int port;
 	if (!pod) {
 		status_not_found(a, &s, S(""), S("pods"), c->r.info.name);
-	} else if (choose_container(c, pod, &container, &s)) {
+	} else if (log_options(c, &s) && choose_container(c, pod, &container, &s)) {
 		if (!pod->spec.nodeName.n) {
 			reply_text(c, 204, S(""), S(""));
 			return;

@@ -278,6 +278,23 @@ static bool match_budget(const void *obj, void *ctx)
 	return true;
 }
 
+static void note_eviction(struct call *c, void *obj)
+{
+	struct core_v1_Pod *pod = obj;
+	struct core_v1_PodCondition *cond = NULL;
+	for (size_t i = 0; i < pod->status.conditions.n; i++)
+		if (str_eq(pod->status.conditions.v[i].type, S("DisruptionTarget")))
+			cond = &pod->status.conditions.v[i];
+	if (!cond)
+		cond = LIST_ADD(c->r.arena, &pod->status.conditions);
+	if (!str_eq(cond->status, S("True")))
+		cond->lastTransitionTime = api_time_now(clock_wall(c->r.clock));
+	cond->type = S("DisruptionTarget");
+	cond->status = S("True");
+	cond->reason = S("EvictionByEvictionAPI");
+	cond->message = S("Eviction API: evicting");
+}
+
 static void try_evict(struct eviction *x);
 
 static void budget_written(void *ctx)
@@ -286,7 +303,7 @@ static void budget_written(void *ctx)
 	struct call *c = x->c;
 	struct api_status s = { 0 };
 	if (x->result.ok) {
-		delete_object(c, x->pods, c->r.info.ns, c->r.info.name, x->o, evicted);
+		delete_object(c, x->pods, c->r.info.ns, c->r.info.name, x->o, note_eviction, evicted);
 	} else if (x->result.err.code) {
 		status_from_error(c->r.arena, &s, &x->result.err);
 		evicted(c, &s);
@@ -329,13 +346,13 @@ static void try_evict(struct eviction *x)
 		return;
 	}
 	if (f.n == 0) {
-		delete_object(c, x->pods, c->r.info.ns, c->r.info.name, x->o, evicted);
+		delete_object(c, x->pods, c->r.info.ns, c->r.info.name, x->o, note_eviction, evicted);
 		return;
 	}
 	struct policy_v1_PodDisruptionBudget *b = f.found;
 	bool always = b->spec.unhealthyPodEvictionPolicy && str_eq(*b->spec.unhealthyPodEvictionPolicy, S("AlwaysAllow"));
 	if (!pod_is_ready(pod) && (always || (b->status.currentHealthy >= b->status.desiredHealthy && b->status.desiredHealthy > 0))) {
-		delete_object(c, x->pods, c->r.info.ns, c->r.info.name, x->o, evicted);
+		delete_object(c, x->pods, c->r.info.ns, c->r.info.name, x->o, note_eviction, evicted);
 		return;
 	}
 	if (b->status.observedGeneration < b->metadata.generation) {
@@ -353,13 +370,13 @@ static void try_evict(struct eviction *x)
 		return;
 	}
 	if (c->r.dry_run) {
-		delete_object(c, x->pods, c->r.info.ns, c->r.info.name, x->o, evicted);
+		delete_object(c, x->pods, c->r.info.ns, c->r.info.name, x->o, note_eviction, evicted);
 		return;
 	}
 	// The budget is charged before the pod goes; its controller settles it later.
 	struct cache_entry *e = cache_get(x->budgets->cache, c->r.info.ns, b->metadata.name);
 	if (!e) {
-		delete_object(c, x->pods, c->r.info.ns, c->r.info.name, x->o, evicted);
+		delete_object(c, x->pods, c->r.info.ns, c->r.info.name, x->o, note_eviction, evicted);
 		return;
 	}
 	b->status.disruptionsAllowed--;
@@ -417,6 +434,13 @@ static void do_token(struct call *c)
 		return;
 	}
 	struct authentication_v1_TokenRequest *t = body;
+	struct kind k = { .message = authentication_v1_TokenRequest_desc, .storage_message = authentication_v1_TokenRequest_desc, .api_version = S("authentication.k8s.io/v1"),
+		          .strategy = c->kind->strategy };
+	if (!t->spec.expirationSeconds) {
+		t->spec.expirationSeconds = ARENA_NEW(c->r.arena, int64_t);
+		*t->spec.expirationSeconds = 3600;
+	}
+	managed_update(&c->r, &k, t, NULL, S("token"));
 	struct admission ad = { &c->r, ADMIT_CREATE, c->kind->desc, authentication_v1_TokenRequest_desc, t, NULL };
 	if (!admission_mutate(&ad, &s) || !admission_validate(&ad, &s) || !token_request_create(&c->r, t, &s)) {
 		reply_status(c, &s);

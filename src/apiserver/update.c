@@ -116,6 +116,21 @@ static void answer(struct commit *m, const struct store_result *r)
 	x->u.reply(c, m->code, m->kind, m->obj);
 }
 
+// Where upstream keeps a kind in etcd: it shows in one message.
+static str upstream_prefix(const struct kind *k)
+{
+	static const struct { const char *prefix; str key; } others[] = {
+		{ "core/endpoints", S_INIT("services/endpoints") }, { "core/services", S_INIT("services/specs") }, { "core/nodes", S_INIT("minions") },
+		{ "core/replicationcontrollers", S_INIT("controllers") }, { "networking.k8s.io/ingresses", S_INIT("ingress") },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (str_eqc(k->key_prefix, others[i].prefix))
+			return others[i].key;
+	if (str_has_prefix(k->key_prefix, S("api")))
+		return k->key_prefix;
+	return k->resource;
+}
+
 static bool check_update(struct change *x, void *obj, void *old, struct api_status *s)
 {
 	struct call *c = x->commit.call;
@@ -137,7 +152,8 @@ static bool check_update(struct change *x, void *obj, void *old, struct api_stat
 	}
 	if (x->u.from_body && m->uid.n && !str_eq(m->uid, o->uid))
 		return status_conflict(a, s, k->stored->group, k->resource, x->u.name,
-		                       arena_concat(a, S("StorageError: invalid object, Code: 4, Key: /registry/"), k->resource, S("/"), x->u.ns, x->u.ns.n ? S("/") : S(""), x->u.name,
+		                       arena_concat(a, S("StorageError: invalid object, Code: 4, Key: /registry/"), upstream_prefix(k), S("/"), k->namespaced ? x->u.ns : S(""),
+		                                    k->namespaced ? S("/") : S(""), x->u.name,
 		                                    S(", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: "), m->uid, S(", UID in object meta: "), o->uid));
 	int64_t version = 0;
 	if (m->resourceVersion.n && (!str_to_i64(m->resourceVersion, &version) || version < 0)) {
@@ -235,12 +251,9 @@ static void attempt(struct change *x)
 				obj = convert_to_stored(a, k, obj, &err);
 			if (obj) {
 				struct meta_v1_ObjectMeta *m = meta_of(k, obj);
-				int64_t version = 0;
-				str_to_i64(m->resourceVersion, &version);
-				if (version) {
-					status_conflict(a, &s, k->stored->group, k->resource, x->u.name, S("StorageError: invalid object, Code: 4, Key: , ResourceVersion: 0, AdditionalErrorMsg: "));
-					obj = NULL;
-				} else if (m->uid.n) {
+				// A version of what is not there says nothing; a uid does.
+				m->resourceVersion = S("");
+				if (m->uid.n) {
 					status_conflict(a, &s, k->stored->group, k->resource, x->u.name, arena_concat(a, S("Precondition failed: UID in precondition: "), m->uid, S(", UID in object meta: ")));
 					obj = NULL;
 				} else if (!str_eq(m->name, x->u.name)) {

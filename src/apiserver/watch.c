@@ -11,7 +11,7 @@
 #include "base/heap.h"
 #include "json/json.h"
 
-enum { SLOW = 1 << 20, TAKE = 64, BOOKMARK_EVERY_MS = 10000 };
+enum { SLOW = 1 << 20, TAKE = 64, BOOKMARK_EVERY_MS = 10000, CROWD = 32, TOGETHER_MS = 4 };
 #define BOOKMARK_NS (55 * NS_PER_SEC)
 
 struct watcher {
@@ -41,6 +41,9 @@ struct resource_watch {
 	struct map by_ns, by_name, by_node; // -> struct list_head *
 	_Atomic size_t n;
 	_Atomic bool dirty;
+	struct loop_state *ls;
+	int64_t last;                 // when events were handed out
+	struct http_timer *later;
 };
 
 struct loop_state {
@@ -407,13 +410,35 @@ static void dispatch(struct resource_watch *rw)
 	}
 }
 
+// With many watchers each hand-out costs a record and a system call per watcher: events that come close together go together.
+static void dispatch_later(void *ctx)
+{
+	struct resource_watch *rw = ctx;
+	rw->later = NULL;
+	rw->last = clock_mono(rw->ls->s->clock);
+	dispatch(rw);
+}
+
+static void dispatch_soon(struct resource_watch *rw)
+{
+	int64_t now = clock_mono(rw->ls->s->clock);
+	if (rw->later)
+		return;
+	if (atomic_load(&rw->n) < CROWD || now - rw->last > TOGETHER_MS * NS_PER_MS) {
+		rw->last = now;
+		dispatch(rw);
+	} else {
+		rw->later = http_timer_start(rw->ls->loop, TOGETHER_MS, 0, dispatch_later, rw);
+	}
+}
+
 static void wake(void *ctx)
 {
 	struct loop_state *ls = ctx;
 	atomic_store(&ls->posted, false);
 	for (size_t i = 0; i < ls->s->nkinds; i++)
 		if (atomic_load(&ls->resources[i].n) && atomic_exchange(&ls->resources[i].dirty, false))
-			dispatch(&ls->resources[i]);
+			dispatch_soon(&ls->resources[i]);
 }
 
 void watch_changed(struct cache_resource *r, void *server)
@@ -466,8 +491,10 @@ bool watch_start(struct apiserver *s, struct error *err)
 		ls->s = s;
 		ls->loop = http_server_loop(s->doors[d].http, i - s->doors[d].first_loop);
 		ls->resources = ARENA_ARRAY(s->arena, struct resource_watch, s->nkinds);
-		for (size_t k = 0; k < s->nkinds; k++)
+		for (size_t k = 0; k < s->nkinds; k++) {
 			ls->resources[k].k = &s->kinds[k];
+			ls->resources[k].ls = ls;
+		}
 		loops[i] = ls;
 	}
 	s->loops = loops;
