@@ -26,7 +26,7 @@ teardown_file() { load lib; sandbox_down; }
 	equals 2 k get deployment nginx -o jsonpath='{.spec.replicas}'
 	k get deployment nginx -o custom-columns=N:.metadata.name,R:.spec.replicas | grep -E '^nginx +2'
 	k get all -A | grep service/kubernetes
-	timeout 20 "$CLIENTS/kubectl" get deployment nginx -w --output-watch-events -o name >"$BATS_TEST_TMPDIR/watch" &
+	timeout 20 "$CLIENTS/kubectl" get deployment nginx -w --output-watch-events >"$BATS_TEST_TMPDIR/watch" &
 	watcher=$!
 	sleep 0.5
 	k annotate deployment nginx note=one
@@ -76,7 +76,9 @@ teardown_file() { load lib; sandbox_down; }
 	k patch configmap c --type=merge -p '{"data":{"a":null}}'
 	k patch configmap c --type=json -p '[{"op":"replace","path":"/data/c","value":"5"}]'
 	equals '{"c":"5","d":"4"}' k get configmap c -o jsonpath='{.data}'
-	EDITOR="sed -i s/d:.*/d:\ edited/" k edit configmap c
+	printf '#!/bin/sh\nsed -i "s/^  d: .*/  d: edited/" "$1"\n' >"$BATS_TEST_TMPDIR/editor"
+	chmod +x "$BATS_TEST_TMPDIR/editor"
+	EDITOR=$BATS_TEST_TMPDIR/editor k edit configmap c
 	equals edited k get configmap c -o jsonpath='{.data.d}'
 	k label configmap c tier=x
 	equals configmap/c k get configmap -l tier=x -o name
