@@ -40,7 +40,7 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 		return true;
 	struct rbac_v1_PolicyRule_list rules = { 0 };
 	struct held all = held_list(a, c->roles);
-	qsort(all.v, all.n, sizeof(*all.v), by_name);
+	sort_items(all.v, all.n, sizeof(*all.v), by_name);
 	for (size_t s = 0; s < role->aggregationRule->clusterRoleSelectors.n; s++) {
 		struct selector selector;
 		if (!label_selector(a, &role->aggregationRule->clusterRoleSelectors.v[s], &selector, err))

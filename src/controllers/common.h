@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/map.h"
 #include "controllers/manager.h"
@@ -84,6 +85,12 @@ void expectations_forget(struct expectations *e, str key);
 void in_parallel(size_t n, void (*fn)(void *ctx, size_t i), void *ctx);
 
 // --- Small things ---
+// qsort, also of lists that are empty and NULL.
+static inline void sort_items(void *v, size_t n, size_t size, int (*compare)(const void *, const void *))
+{
+	if (n > 1)
+		qsort(v, n, size, compare);
+}
 // "25%" of total or a plain number; false: neither.
 bool int_or_percent(const struct int_or_string *v, int32_t total, bool round_up, int32_t *out);
 int64_t now_sec(const struct manager *m);

@@ -130,7 +130,7 @@ static bool clean_history(struct round *r, struct arena *a, bool good, const int
 		if (job_finished(j) && succeeded(j) == good && !j->metadata.deletionTimestamp)
 			*LIST_ADD(a, &done) = j;
 	}
-	qsort(done.v, done.n, sizeof(*done.v), by_start);
+	sort_items(done.v, done.n, sizeof(*done.v), by_start);
 	for (size_t i = 0; (int64_t)(done.n - i) > *limit; i++)
 		if (!delete_job(r, &((const any_object *)done.v[i])->metadata, err))
 			return false;

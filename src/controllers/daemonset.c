@@ -536,7 +536,7 @@ static bool place_pods(struct round *r, struct arena *a, const struct selector *
 		for (size_t k = 0; k < mine.n; k++)
 			if (str_eq(target_node(mine.v[k]), n->node->metadata.name))
 				*LIST_ADD(a, &n->pods) = mine.v[k];
-		qsort(n->pods.v, n->pods.n, sizeof(*n->pods.v), by_age);
+		sort_items(n->pods.v, n->pods.n, sizeof(*n->pods.v), by_age);
 	}
 	// Pods that wait for a node that is gone.
 	for (size_t k = 0; k < mine.n; k++) {

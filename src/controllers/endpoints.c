@@ -110,8 +110,8 @@ static struct core_v1_EndpointSubset_list subsets_of(struct arena *a, const stru
 		*LIST_ADD(a, ready ? &subsets.v[g].addresses : &subsets.v[g].notReadyAddresses) = address;
 	}
 	for (size_t g = 0; g < subsets.n; g++) {
-		qsort(subsets.v[g].addresses.v, subsets.v[g].addresses.n, sizeof(*subsets.v[g].addresses.v), by_address);
-		qsort(subsets.v[g].notReadyAddresses.v, subsets.v[g].notReadyAddresses.n, sizeof(*subsets.v[g].notReadyAddresses.v), by_address);
+		sort_items(subsets.v[g].addresses.v, subsets.v[g].addresses.n, sizeof(*subsets.v[g].addresses.v), by_address);
+		sort_items(subsets.v[g].notReadyAddresses.v, subsets.v[g].notReadyAddresses.n, sizeof(*subsets.v[g].notReadyAddresses.v), by_address);
 	}
 	return subsets;
 }

@@ -16,7 +16,7 @@ bool history_of(struct manager *m, struct arena *a, const struct owner *o, const
 	struct held claimed;
 	if (!claim(m, a, o, s, m->r.controllerrevisions, held_candidates(a, informer, o->meta->namespace, o->meta->uid), NULL, &claimed, err))
 		return false;
-	qsort(claimed.v, claimed.n, sizeof(*claimed.v), by_revision);
+	sort_items(claimed.v, claimed.n, sizeof(*claimed.v), by_revision);
 	*out = (struct revisions){ (const struct apps_v1_ControllerRevision **)claimed.v, claimed.n };
 	return true;
 }

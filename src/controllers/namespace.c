@@ -147,7 +147,7 @@ static void delete_resource(struct manager *m, struct arena *a, const struct dis
 static str joined(struct arena *a, struct str_list *l)
 {
 	str all = S("");
-	qsort(l->v, l->n, sizeof(str), str_cmp_qsort);
+	sort_items(l->v, l->n, sizeof(str), str_cmp_qsort);
 	for (size_t i = 0; i < l->n; i++)
 		all = i ? arena_concat(a, all, S(", "), l->v[i]) : l->v[i];
 	return all;

@@ -84,7 +84,7 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 	}
 	int64_t surplus = (int64_t)n - c->m->options->terminated_pod_threshold;
 	if (c->m->options->terminated_pod_threshold > 0 && surplus > 0) {
-		qsort(terminated, n, sizeof(*terminated), by_age);
+		sort_items(terminated, n, sizeof(*terminated), by_age);
 		for (int64_t i = 0; i < surplus; i++) {
 			struct error e = { 0 };
 			if (!remove_pod(c, a, terminated[i], NULL, NULL, &e))

@@ -119,7 +119,8 @@ static int compare(const void *a, const void *b, void *ctx)
 
 static void sort(struct sets s, enum order o)
 {
-	qsort_r(s.v, s.n, sizeof(*s.v), compare, &o);
+	if (s.n > 1)
+		qsort_r(s.v, s.n, sizeof(*s.v), compare, &o);
 }
 
 void sets_by_age(struct sets s, bool newest_first) { sort(s, newest_first ? NEWEST : OLDEST); }

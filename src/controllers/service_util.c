@@ -72,7 +72,7 @@ struct held service_pods(struct arena *a, struct informer *pods, const struct co
 		if (selects(s, &((const any_object *)all.v[i])->metadata.labels))
 			all.v[n++] = all.v[i];
 	all.n = n;
-	qsort(all.v, all.n, sizeof(*all.v), by_name);
+	sort_items(all.v, all.n, sizeof(*all.v), by_name);
 	return all;
 }
 

@@ -380,7 +380,8 @@ static bool run_round(struct round *r, struct arena *a, struct held mine, struct
 		else if (n >= 0)
 			*LIST_ADD(a, &condemned) = p;
 	}
-	qsort_r(condemned.v, condemned.n, sizeof(*condemned.v), by_ordinal, r);
+	if (condemned.n > 1)
+		qsort_r(condemned.v, condemned.n, sizeof(*condemned.v), by_ordinal, r);
 	for (size_t i = 0; i < replicas.n && !first_unhealthy; i++)
 		if (replicas.v[i] && !healthy(replicas.v[i]))
 			first_unhealthy = replicas.v[i];
