@@ -1,5 +1,5 @@
 // The kubelet: the agent of a node. It registers the node, runs the pods that are bound to it through a CRI runtime, tells the
-// API what became of them and serves their logs and exec sessions. docs/kubelet.md names what it does and what it refuses.
+// API what became of them and serves their logs and exec sessions.
 #ifndef CORACLE_KUBELET_KUBELET_H
 #define CORACLE_KUBELET_KUBELET_H
 

@@ -115,6 +115,30 @@ static bool put(struct log_reader *r, struct buf *to, str text)
 	return true;
 }
 
+// As upstream prints times: nine digits of fraction, Z for UTC.
+static bool put_time(struct log_reader *r, struct buf *to, str time)
+{
+	char out[64];
+	size_t n = MIN(time.n, 19), digits = 0, i = n;
+	memcpy(out, time.p, n);
+	out[n++] = '.';
+	if (i < time.n && time.p[i] == '.')
+		for (i++; i < time.n && time.p[i] >= '0' && time.p[i] <= '9'; i++)
+			if (digits < 9)
+				out[n + digits++] = time.p[i];
+	while (digits < 9)
+		out[n + digits++] = '0';
+	n += digits;
+	str zone = str_from(time, i);
+	if (str_eqc(zone, "+00:00"))
+		zone = S("Z");
+	zone = str_sub(zone, 0, 8);
+	memcpy(out + n, zone.p, zone.n);
+	n += zone.n;
+	out[n++] = ' ';
+	return put(r, to, str_n(out, n));
+}
+
 static bool put_record(struct log_reader *r, struct buf *to, const struct log_record *l)
 {
 	if (r->o.since_ns && l->time_ns < r->o.since_ns)
@@ -122,7 +146,7 @@ static bool put_record(struct log_reader *r, struct buf *to, const struct log_re
 	if ((l->stderr_ && r->o.only_stdout) || (!l->stderr_ && r->o.only_stderr))
 		return true;
 	bool *in_line = &r->in_line[l->stderr_];
-	if (r->o.timestamps && !*in_line && (!put(r, to, l->time_text) || !put(r, to, S(" "))))
+	if (r->o.timestamps && !*in_line && !put_time(r, to, l->time_text))
 		return false;
 	*in_line = l->partial;
 	return put(r, to, l->content) && (l->partial || put(r, to, S("\n")));
