@@ -244,7 +244,7 @@ static bool call(struct client *c, struct arena *a, const char *method, str path
 	for (int try = 0;; try++) {
 		*answer = (struct http_answer){ 0 };
 		if (c->base) {
-			str bearer;
+			str bearer = S("");
 			if (!authorization(c, a, renewed && try == 1, &bearer, err))
 				return false;
 			h.headers = headers;
@@ -396,7 +396,7 @@ static bool view_list(const struct message_desc *m, void *list, struct list_view
 void *client_list(struct client *c, struct arena *a, const struct resource_desc *r, const struct list_opts *o, struct error *err)
 {
 	const struct message_desc *m = r->list_message == UINT32_MAX ? NULL : schema_message_at(r->list_message);
-	struct list_view whole, page;
+	struct list_view whole = { 0 }, page;
 	if (!m) {
 		error_set(err, STR_FMT " cannot be listed", STR_ARG(schema_text(r->resource)));
 		return NULL;

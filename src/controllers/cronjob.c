@@ -131,7 +131,7 @@ static bool clean_history(struct round *r, struct arena *a, bool good, const int
 			*LIST_ADD(a, &done) = j;
 	}
 	sort_items(done.v, done.n, sizeof(*done.v), by_start);
-	for (size_t i = 0; (int64_t)(done.n - i) > *limit; i++)
+	for (size_t i = 0; i < done.n && (int64_t)(done.n - i) > *limit; i++)
 		if (!delete_job(r, &((const any_object *)done.v[i])->metadata, err))
 			return false;
 	return true;

@@ -38,6 +38,8 @@ static void pod_changed(struct object_ref *old_ref, struct object_ref *new_ref, 
 {
 	struct job *c = ctx;
 	const struct core_v1_Pod *old = old_ref ? object_of(old_ref) : NULL, *p = new_ref ? object_of(new_ref) : NULL;
+	if (!p && !old)
+		return;
 	const struct meta_v1_ObjectMeta *meta = p ? &p->metadata : &old->metadata;
 	if (!p || !meta_has_finalizer(&p->metadata, JOB_FINALIZER)) {
 		pthread_mutex_lock(&c->lock);

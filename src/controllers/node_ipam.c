@@ -87,6 +87,8 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 		*LIST_ADD(a, &got) = cidr;
 		value_append(a, list, value_string(a, cidr));
 	}
+	if (got.n == 0)
+		return true; // there is no range at all
 	value_set(a, spec, S("podCIDR"), value_string(a, got.v[0]));
 	value_set(a, spec, S("podCIDRs"), list);
 	value_set(a, root, S("spec"), spec);

@@ -48,7 +48,7 @@ static bool looks_the_same(const struct core_v1_Pod *x, const struct core_v1_Pod
 void service_pod_changed(struct informer *services, struct workqueue *q, struct object_ref *old_ref, struct object_ref *new_ref)
 {
 	const struct core_v1_Pod *old = old_ref ? object_of(old_ref) : NULL, *p = new_ref ? object_of(new_ref) : NULL;
-	if (old && p && looks_the_same(old, p))
+	if ((!old && !p) || (old && p && looks_the_same(old, p)))
 		return;
 	_cleanup_arena_ struct arena *a = arena_new(1024);
 	struct held all = held_by_index(a, services, INDEX_NAMESPACE, (p ? p : old)->metadata.namespace);
