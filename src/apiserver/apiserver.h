@@ -96,6 +96,7 @@ struct call {
 	struct kind *kind;            // NULL: no resource
 	const struct resource_desc *sub; // of a subresource
 	struct accept accept;
+	bool applied;                 // managedFields are made already (apply.c)
 	bool over;                    // the exchange has ended: nobody waits for the answer
 	int holds;                    // work under way (a commit, a request to a kubelet) that needs the arena
 	int64_t started;              // monotonic
@@ -233,6 +234,13 @@ void do_pod_stream(struct call *c);
 // Keeps metadata.managedFields: what manager set with this write (operation Update).
 void managed_update(struct request *r, const struct kind *k, void *obj, const void *old, str subresource);
 str field_manager_of(struct call *c);
+
+struct fieldset;
+void managed_strip(struct fieldset *s);                                          // metadata that only the server says
+void managed_reset(const struct kind *k, str subresource, struct fieldset *s);   // fields that this way of writing cannot change
+void managed_compare(struct arena *a, const struct message_desc *m, const struct value *before, const struct value *after, struct fieldset *changed,
+                     struct fieldset *removed);
+void do_apply(struct call *c); // apply.c
 
 // --- watch.c ---
 bool watch_start(struct apiserver *s, struct error *err); // makes the loops' state

@@ -285,7 +285,7 @@ static void refused(struct call *c, const struct session *s)
 	struct arena *a = c->r.arena;
 	struct api_status st = { 0 };
 	if (s->err.code && !s->status)
-		status_internal(a, &st, "Get \"" STR_FMT "\": %s", STR_ARG(s->url), s->err.text);
+		status_internal(a, &st, str_has_prefix(error_str(&s->err), S("Get ")) ? "%.0s%s" : "Get \"%s\": %s", arena_cstr(a, s->url), s->err.text);
 	else if (s->status == 400)
 		status_bad_request(a, &st, STR_FMT, STR_ARG(s->refusal));
 	else if (s->status == 404)

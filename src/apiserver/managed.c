@@ -102,7 +102,7 @@ static void item(struct compare *c, const struct fieldtype *t, struct fieldset *
 		fieldset_put(c->a, removed, pe, &gone);
 }
 
-static void strip(struct fieldset *s)
+void managed_strip(struct fieldset *s)
 {
 	static const str meta[] = { S_INIT("f:name"), S_INIT("f:namespace"), S_INIT("f:creationTimestamp"), S_INIT("f:selfLink"), S_INIT("f:uid"), S_INIT("f:clusterName"),
 		                    S_INIT("f:generation"), S_INIT("f:managedFields"), S_INIT("f:resourceVersion") };
@@ -118,6 +118,18 @@ static void strip(struct fieldset *s)
 		fieldset_remove(s, S("f:metadata"));
 }
 
+void managed_compare(struct arena *a, const struct message_desc *m, const struct value *before, const struct value *after, struct fieldset *changed,
+                     struct fieldset *removed)
+{
+	struct compare c = { .a = a };
+	struct fieldtype root = fieldtype_root(m);
+	members(&c, &root, &c.changed, &c.removed, before, after);
+	managed_strip(&c.changed);
+	managed_strip(&c.removed);
+	*changed = c.changed;
+	*removed = c.removed;
+}
+
 // --- Keeping the entries ----------------------------------------------------------------------------------------------------------
 
 static bool is_status(const struct kind *k, str subresource)
@@ -127,7 +139,7 @@ static bool is_status(const struct kind *k, str subresource)
 }
 
 // Fields that a strategy puts back do not belong to the one who sent them. Rule: GetResetFields.
-static void reset_fields(const struct kind *k, str subresource, struct fieldset *s)
+void managed_reset(const struct kind *k, str subresource, struct fieldset *s)
 {
 	if (str_eq(k->key_prefix, S("certificates.k8s.io/certificatesigningrequests")))
 		fieldset_remove(s, S("f:spec"));
@@ -144,6 +156,8 @@ void managed_update(struct request *r, const struct kind *k, void *obj, const vo
 	struct arena *a = r->arena;
 	struct meta_v1_ObjectMeta *m = meta_of(k, obj);
 	struct call *call = call_of(r);
+	if (call->applied)
+		return;
 	struct meta_v1_ManagedFieldsEntry_list had = old ? meta_of(k, old)->managedFields : m->managedFields;
 	if (old) {
 		// An explicit empty list (or one empty entry) forgets everything; a list of the client's own is taken as it is.
@@ -179,11 +193,18 @@ void managed_update(struct request *r, const struct kind *k, void *obj, const vo
 	struct compare c = { .a = a };
 	struct fieldtype root = fieldtype_root(desc);
 	members(&c, &root, &c.changed, &c.removed, before, after);
-	strip(&c.changed);
-	strip(&c.removed);
-	reset_fields(k, subresource, &c.changed);
+	managed_strip(&c.changed);
+	managed_strip(&c.removed);
+	managed_reset(k, subresource, &c.changed);
 	struct meta_v1_ManagedFieldsEntry_list out = { 0 };
-	bool mine_done = false;
+	// A Scale leaves out replicas that are zero, so nobody owns that; upstream has it so, too.
+	bool unseen = false;
+	if (str_eq(subresource, S("scale"))) {
+		const struct value *replicas = value_path(after, S("spec"), S("replicas"));
+		int64_t n = 1;
+		unseen = replicas && value_to_i64(replicas, &n) && n == 0;
+	}
+	bool mine_done = unseen;
 	struct api_time now = api_time_now(clock_wall(r->clock));
 	for (size_t i = 0; i <= had.n; i++) {
 		struct meta_v1_ManagedFieldsEntry e;
@@ -207,7 +228,8 @@ void managed_update(struct request *r, const struct kind *k, void *obj, const vo
 		str was = e.fieldsV1 ? e.fieldsV1->s : S("");
 		fieldset_subtract(&set, &c.removed, true);
 		if (mine) {
-			fieldset_merge(a, &set, &c.changed);
+			if (!unseen)
+				fieldset_merge(a, &set, &c.changed);
 			mine_done = true;
 		} else {
 			fieldset_subtract(&set, &c.changed, false);

@@ -1,5 +1,5 @@
 // PATCH: JSON patch, merge patch, strategic merge patch. The patch is applied to the current object as this version serves it, the result
-// is decoded like a body, and goes the way of an update. Server-side apply is refused (415) until it is built.
+// is decoded like a body, and goes the way of an update. Server-side apply is in apply.c.
 #include "apiserver/apiserver.h"
 
 #include "json/json.h"
@@ -196,10 +196,21 @@ void do_patch(struct call *c)
 		reply_status(c, &s);
 		return;
 	}
+	str v;
+	if (str_eq(type, S("application/apply-patch+yaml"))) {
+		do_apply(c);
+		return;
+	}
+	if (known && http_param_get(&c->r.params, S("force"), &v)) {
+		struct field_errors e = { .arena = c->r.arena };
+		struct fpath p = fp(NULL, "force");
+		fe_forbidden(&e, &p, "may not be specified for non-apply patch");
+		status_invalid(c->r.arena, &s, S("meta.k8s.io"), S("PatchOptions"), S(""), &e);
+		reply_status(c, &s);
+		return;
+	}
 	if (!known) {
 		s = (struct api_status){ .code = 415, .reason = S("UnsupportedMediaType"), .message = S("415: Unsupported Media Type") };
-		if (str_eq(type, S("application/apply-patch+yaml")))
-			s.message = S("415: Unsupported Media Type: server-side apply is not available in this version; use client-side apply (kubectl apply --server-side=false)");
 		reply_status(c, &s);
 		return;
 	}
