@@ -44,8 +44,13 @@ str arena_concat_n(struct arena *a, const str *parts, size_t n);
 // Growing a {v, n} array in an arena (the shape of all lists of the schema): makes room for one more item and
 // returns its address, zeroed. Capacity is the next power of two, so a list grows in amortised constant time.
 //     *LIST_ADD(a, &names) = S("x");
+// `list` is evaluated several times: it must not hold another LIST_ADD.
+#ifdef __cppcheck__ // its parser gives the whole file up over a cast to __typeof__
+#define LIST_ADD(a, list) ((list)->v + (list)->n)
+#else
 #define LIST_ADD(a, list) \
 	((__typeof__((list)->v))list_add_raw((a), (void **)&(list)->v, &(list)->n, sizeof(*(list)->v)))
+#endif
 void *list_add_raw(struct arena *a, void **v, size_t *n, size_t size);
 
 static inline void arena_freep(struct arena **a) { arena_free(*a); }

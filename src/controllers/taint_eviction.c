@@ -37,7 +37,7 @@ static void pod_changed(struct object_ref *old_ref, struct object_ref *new_ref, 
 {
 	struct taint_eviction *c = ctx;
 	const struct core_v1_Pod *old = old_ref ? object_of(old_ref) : NULL, *p = new_ref ? object_of(new_ref) : NULL;
-	if (old && p && str_eq(old->spec.nodeName, p->spec.nodeName) && old->spec.tolerations.n == p->spec.tolerations.n)
+	if ((!old && !p) || (old && p && str_eq(old->spec.nodeName, p->spec.nodeName) && old->spec.tolerations.n == p->spec.tolerations.n))
 		return;
 	if ((p ? p : old)->spec.nodeName.n)
 		queue_object(c->queue, p ? p : old);
