@@ -474,14 +474,18 @@ static bool impersonate(struct request *r, struct api_status *s)
 	if (!any)
 		return true;
 	if (!user.n) {
-		// Upstream prints its list of requests as Go does.
-		str list = S("");
-		for (size_t i = 0; i < h->n; i++)
-			if (str_eq(h->v[i].name, S("impersonate-group")))
-				list = arena_concat(r->arena, list, list.n ? S(" ") : S(""), S("{Group  "), h->v[i].value, S("    }"));
-		if (uid.n)
-			list = arena_concat(r->arena, list, list.n ? S(" ") : S(""), S("{UID  "), uid, S("  authentication.k8s.io/v1  }"));
-		return status_bad_request(r->arena, s, "requested [" STR_FMT "] without impersonating a user", STR_ARG(list));
+		// Upstream prints its struct as Go does.
+		str groups_text = S("nil");
+		if (groups) {
+			groups_text = S("");
+			for (size_t i = 0; i < h->n; i++)
+				if (str_eq(h->v[i].name, S("impersonate-group")))
+					groups_text = arena_concat(r->arena, groups_text, groups_text.n ? S(", ") : S("{"), go_quote(r->arena, h->v[i].value));
+			groups_text = arena_concat(r->arena, groups_text, S("}"));
+		}
+		return status_bad_request(r->arena, s, "requested &user.DefaultInfo{Name:\"\", UID:" STR_FMT ", Groups:[]string" STR_FMT
+		                          ", Extra:map[string][]string(nil)} without impersonating a user name", STR_ARG(go_quote(r->arena, uid)),
+		                          STR_ARG(groups ? groups_text : S("(nil)")));
 	}
 	str ns, name;
 	if (service_account_split(user, &ns, &name)) {

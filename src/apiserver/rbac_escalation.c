@@ -185,12 +185,12 @@ static bool check_binding(struct request *r, str resource, const struct meta_v1_
 	if (cluster) {
 		const struct rbac_v1_ClusterRole *role = registry_get(r, GROUP, S("clusterroles"), S(""), ref->name);
 		if (!role)
-			return status_not_found(r->arena, s, GROUP, S("clusterrole"), ref->name);
+			return status_not_found(r->arena, s, GROUP, resource, ref->name);
 		rules = role->rules;
 	} else if (str_eq(ref->kind, S("Role"))) {
 		const struct rbac_v1_Role *role = registry_get(r, GROUP, S("roles"), ns, ref->name);
 		if (!role)
-			return status_not_found(r->arena, s, GROUP, S("role"), ref->name);
+			return status_not_found(r->arena, s, GROUP, resource, ref->name);
 		rules = role->rules;
 	} else {
 		return true; // validation says what is wrong

@@ -206,7 +206,7 @@ static bool subject_access_review(struct request *r, struct authorization_v1_Sub
 			fe_invalid_raw(&e, &non, json_of(r->arena, authorization_v1_NonResourceAttributes_desc, o->spec.nonResourceAttributes), "disallowed on this kind of request");
 	}
 	if (e.n)
-		return status_invalid(r->arena, s, S("authorization.k8s.io"), o->kind.n ? o->kind : local ? S("LocalSubjectAccessReview") : S("SubjectAccessReview"), S(""), &e);
+		return status_invalid(r->arena, s, S("authorization.k8s.io"), S(""), S(""), &e);
 	if (local && !str_eq(r->info.ns, o->metadata.namespace))
 		return status_bad_request(r->arena, s, "spec.resourceAttributes.namespace must match namespace: " STR_FMT, STR_ARG(r->info.ns));
 	struct user_info u = spec_user(r->arena, &o->spec);
@@ -222,7 +222,7 @@ static bool self_subject_access_review(struct request *r, struct authorization_v
 	if (!meta_is_empty(o->metadata, true))
 		fe_invalid_raw(&e, &meta, json_of(r->arena, meta_v1_ObjectMeta_desc, &o->metadata), "must be empty");
 	if (e.n)
-		return status_invalid(r->arena, s, S("authorization.k8s.io"), o->kind.n ? o->kind : S("SelfSubjectAccessReview"), S(""), &e);
+		return status_invalid(r->arena, s, S("authorization.k8s.io"), S(""), S(""), &e);
 	o->status = answer(r, &r->user, o->spec.resourceAttributes, o->spec.nonResourceAttributes);
 	return true;
 }

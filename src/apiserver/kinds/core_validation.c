@@ -481,11 +481,12 @@ void resourcequota_validate(struct request *r, struct field_errors *e, const voi
 	for (size_t i = 0; o->spec.scopeSelector && i < o->spec.scopeSelector->matchExpressions.n; i++) {
 		const struct core_v1_ScopedResourceSelectorRequirement *q = &o->spec.scopeSelector->matchExpressions.v[i];
 		struct fpath at = fp_index(e->arena, &expressions, i), name = fp(&at, "scopeName"), op = fp(&at, "operator"), values = fp(&at, "values");
+		struct fpath values_of_all = fp(&expressions, "values");
 		if (!v_one_of(q->scopeName, quota_scopes))
 			fe_invalid(e, &name, q->scopeName, "unsupported scope");
 		if (v_one_of(q->operator, LIST("In", "NotIn"))) {
 			if (!q->values.n)
-				fe_required(e, &values, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
+				fe_required(e, &values_of_all, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
 		} else if (v_one_of(q->operator, LIST("Exists", "DoesNotExist"))) {
 			if (q->values.n)
 				fe_invalid_raw(e, &values, json_of_list(e->arena, &q->values), "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector");

@@ -136,6 +136,11 @@ DEFAULTS(node, core_v1_Node)
 		o->status.allocatable = o->status.capacity;
 	quantities_default(a, &o->status.capacity);
 	quantities_default(a, &o->status.allocatable);
+	// The old single field and the first of the list are the same.
+	if (!o->spec.podCIDRs.n && o->spec.podCIDR.n)
+		*LIST_ADD(a, &o->spec.podCIDRs) = o->spec.podCIDR;
+	else if (o->spec.podCIDRs.n)
+		o->spec.podCIDR = o->spec.podCIDRs.v[0];
 }
 
 static void fill(struct arena *a, struct quantity_map *to, const struct quantity_map *from)

@@ -382,6 +382,19 @@ static void resource_of(struct field_errors *e, const struct fpath *p, const str
 	v_resource_quantity(e, p, q->key, q->value);
 }
 
+// hugepages-2Mi comes in pages of 2Mi.
+static void whole_pages(struct field_errors *e, const struct fpath *p, const struct quantity_entry *q)
+{
+	str size = q->key;
+	struct quantity page;
+	struct error ignored = { 0 };
+	if (!str_cut_prefix(&size, S("hugepages-")) || !quantity_canonical(e->arena, size, &page, &ignored))
+		return;
+	int64_t bytes = quantity_value(page), value = quantity_value(q->value);
+	if (bytes <= 0 || value % bytes != 0)
+		fe_invalid(e, p, quantity_text(q->value), STR_FMT " is not positive integer multiple of " STR_FMT, STR_ARG(quantity_text(q->value)), STR_ARG(q->key));
+}
+
 void v_resources(struct field_errors *e, const struct fpath *p, const struct core_v1_ResourceRequirements *r, const struct core_v1_PodResourceClaim_list *claims, bool pod_level)
 {
 	struct fpath limits = fp(p, "limits"), requests = fp(p, "requests"), claims_path = fp(p, "claims");
@@ -389,6 +402,7 @@ void v_resources(struct field_errors *e, const struct fpath *p, const struct cor
 	EACH (q, r->limits) {
 		struct fpath at = fp_key(e->arena, &limits, q->key);
 		resource_of(e, &at, q, pod_level);
+		whole_pages(e, &at, q);
 		huge = huge || resource_is_hugepages(q->key);
 		basic = basic || v_one_of(q->key, LIST("cpu", "memory"));
 	}
@@ -406,6 +420,7 @@ void v_resources(struct field_errors *e, const struct fpath *p, const struct cor
 		} else if (!resource_overcommits(q->key)) {
 			fe_required(e, &limits, "Limit must be set for non overcommitable resources");
 		}
+		whole_pages(e, &at, q);
 		huge = huge || resource_is_hugepages(q->key);
 		basic = basic || v_one_of(q->key, LIST("cpu", "memory"));
 	}

@@ -161,7 +161,7 @@ void v_pod_security(struct pod_check *c, const struct fpath *spec)
 	if (s->supplementalGroupsPolicy)
 		v_enum(c->e, &policy, *s->supplementalGroupsPolicy, LIST("Merge", "Strict"));
 	if (s->seLinuxChangePolicy)
-		v_enum(c->e, &selinux, *s->seLinuxChangePolicy, LIST("MountOption", "Recursive"));
+		v_enum(c->e, &selinux, *s->seLinuxChangePolicy, LIST("Recursive"));
 }
 
 // --- The rest of the spec ---
@@ -320,6 +320,22 @@ static void hostname_override(struct pod_check *c, const struct fpath *spec)
 	v_dns_subdomain(c->e, &p, *h);
 }
 
+static void no_windows_options(const struct core_v1_Container *v, const struct fpath *p, void *ctx)
+{
+	struct pod_check *c = ctx;
+	struct fpath security = fp(p, "securityContext"), options = fp(&security, "windowsOptions");
+	if (v->securityContext && v->securityContext->windowsOptions)
+		fe_forbidden(c->e, &options, "windows options cannot be set for a linux pod");
+}
+
+static void only_linux(struct pod_check *c, const struct fpath *spec)
+{
+	struct fpath security = fp(spec, "securityContext"), options = fp(&security, "windowsOptions");
+	if (c->spec->securityContext && c->spec->securityContext->windowsOptions)
+		fe_forbidden(c->e, &options, "windows options cannot be set for a linux pod");
+	v_each_container(c->spec, spec, c->a, no_windows_options, c);
+}
+
 static void operating_system(struct pod_check *c, const struct fpath *spec)
 {
 	struct fpath p = fp(spec, "os"), name = fp(&p, "name");
@@ -329,6 +345,8 @@ static void operating_system(struct pod_check *c, const struct fpath *spec)
 		fe_required(c->e, &name, "");
 	else
 		v_enum(c->e, &p, c->spec->os->name, LIST("linux", "windows"));
+	if (str_eq(c->spec->os->name, S("linux")))
+		only_linux(c, spec);
 }
 
 static void gates(struct pod_check *c, const struct fpath *spec)

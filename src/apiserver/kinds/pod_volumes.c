@@ -243,7 +243,11 @@ static void source(struct pod_check *c, const struct fpath *p, const struct core
 	}
 	SOURCE("iscsi", iscsi) {
 		REQUIRE(at_iscsi, "targetPortal", v->iscsi->targetPortal);
+		struct fpath lun = fp(&at_iscsi, "lun"), iqn = fp(&at_iscsi, "iqn");
 		REQUIRE(at_iscsi, "iqn", v->iscsi->iqn);
+		if (v->iscsi->iqn.n && !str_has_prefix(v->iscsi->iqn, S("iqn")) && !str_has_prefix(v->iscsi->iqn, S("eui")) && !str_has_prefix(v->iscsi->iqn, S("naa")))
+			fe_invalid(c->e, &iqn, v->iscsi->iqn, "must be valid format");
+		v_range(c->e, &lun, v->iscsi->lun, 0, 255);
 	}
 	SOURCE("glusterfs", glusterfs) {
 		REQUIRE(at_glusterfs, "endpoints", v->glusterfs->endpoints);

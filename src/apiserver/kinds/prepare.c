@@ -25,10 +25,24 @@ static void apply_term(struct arena *a, struct core_v1_PodAffinityTerm *t, const
 	add_label_keys(a, t->labelSelector, &t->mismatchLabelKeys, "NotIn", labels);
 }
 
+static void drop_stop_signals(struct core_v1_Container_list *l)
+{
+	EACH (c, *l)
+		if (c->lifecycle) {
+			c->lifecycle->stopSignal = NULL;
+			if (!c->lifecycle->postStart && !c->lifecycle->preStop)
+				c->lifecycle = NULL;
+		}
+}
+
 PREPARE_CREATE(pod)
 {
 	struct core_v1_Pod *p = obj;
 	struct arena *a = r->arena;
+	drop_stop_signals(&p->spec.containers); // an alpha feature
+	drop_stop_signals(&p->spec.initContainers);
+	if (p->spec.terminationGracePeriodSeconds && *p->spec.terminationGracePeriodSeconds < 0)
+		*p->spec.terminationGracePeriodSeconds = 1;
 	p->metadata.generation = 1;
 	p->status = (struct core_v1_PodStatus){ .phase = S("Pending") };
 	p->status.qosClass = pod_qos_class(a, p);
@@ -309,6 +323,44 @@ PREPARE_UPDATE(deployment)
 		d->metadata.generation++;
 }
 
+#define TEMPLATE_GENERATION S("deprecated.daemonset.template.generation")
+
+PREPARE_CREATE(daemonset)
+{
+	struct apps_v1_DaemonSet *d = obj;
+	d->metadata.generation = 1;
+	d->status = (struct apps_v1_DaemonSetStatus){ 0 };
+	int64_t n;
+	if (!str_to_i64(str_map_get(&d->metadata.annotations, TEMPLATE_GENERATION), &n) || n < 1)
+		str_map_set(r->arena, &d->metadata.annotations, TEMPLATE_GENERATION, S("1"));
+}
+
+PREPARE_UPDATE(daemonset)
+{
+	struct apps_v1_DaemonSet *d = obj;
+	const struct apps_v1_DaemonSet *o = old;
+	int64_t n;
+	if (!str_to_i64(str_map_get(&o->metadata.annotations, TEMPLATE_GENERATION), &n) || n < 1)
+		n = 1;
+	if (t == UPDATE_STATUS) {
+		d->spec = o->spec;
+	} else {
+		d->status = o->status;
+		d->metadata.generation = o->metadata.generation;
+		n += !schema_equal(core_v1_PodTemplateSpec_desc, &d->spec.template, &o->spec.template);
+		d->metadata.generation += !schema_equal(apps_v1_DaemonSetSpec_desc, &d->spec, &o->spec);
+	}
+	str_map_set(r->arena, &d->metadata.annotations, TEMPLATE_GENERATION, arena_printf(r->arena, "%lld", (long long)n));
+}
+
+PREPARE_UPDATE(podtemplate)
+{
+	struct core_v1_PodTemplate *d = obj;
+	const struct core_v1_PodTemplate *o = old;
+	(void)r, (void)t;
+	d->metadata.generation = o->metadata.generation + !schema_equal(core_v1_PodTemplateSpec_desc, &d->template, &o->template);
+}
+
 PREPARE_CREATE(job)
 {
 	struct batch_v1_Job *j = obj;
@@ -318,6 +370,10 @@ PREPARE_CREATE(job)
 	if (s->manualSelector && *s->manualSelector)
 		return;
 	// The selector is the job's own uid, so that nobody else's pods fit.
+	str_map_set(r->arena, &j->metadata.labels, S("job-name"), j->metadata.name);
+	str_map_set(r->arena, &j->metadata.labels, S("batch.kubernetes.io/job-name"), j->metadata.name);
+	str_map_set(r->arena, &j->metadata.labels, S("controller-uid"), j->metadata.uid);
+	str_map_set(r->arena, &j->metadata.labels, S("batch.kubernetes.io/controller-uid"), j->metadata.uid);
 	str_map_set(r->arena, &s->template.metadata.labels, S("job-name"), j->metadata.name);
 	str_map_set(r->arena, &s->template.metadata.labels, S("batch.kubernetes.io/job-name"), j->metadata.name);
 	str_map_set(r->arena, &s->template.metadata.labels, S("controller-uid"), j->metadata.uid);

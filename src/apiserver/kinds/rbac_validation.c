@@ -47,7 +47,10 @@ void clusterrole_validate(struct request *r, struct field_errors *e, const void 
 		fe_required(e, &selectors, "at least one clusterRoleSelector required if aggregationRule is non-nil");
 	for (size_t i = 0; o->aggregationRule && i < o->aggregationRule->clusterRoleSelectors.n; i++) {
 		struct fpath at = fp_index(e->arena, &selectors, i);
+		size_t before = e->n;
 		v_label_selector(e, &at, &o->aggregationRule->clusterRoleSelectors.v[i]);
+		if (e->n > before)
+			fe_invalid_raw(e, &at, S("null"), "invalid label selector.");
 	}
 }
 

@@ -320,7 +320,8 @@ void service_warnings(struct request *r, const void *obj, const void *old)
 	const struct core_v1_Service *o = obj;
 	bool none = is(o, "ClusterIP") && str_eq(o->spec.clusterIP, S("None"));
 	(void)old;
-	if (str_map_get(&o->metadata.annotations, S("service.kubernetes.io/topology-aware-hints")).p)
+	str hints;
+	if (str_map_find(&o->metadata.annotations, S("service.kubernetes.io/topology-aware-hints"), &hints))
 		request_warn(r, "annotation service.kubernetes.io/topology-aware-hints is deprecated, please use service.kubernetes.io/topology-mode instead");
 	if (none) {
 		if (o->spec.loadBalancerIP.n)
@@ -502,4 +503,12 @@ void endpointslice_validate_update(struct request *r, enum update_target t, stru
 	(void)t;
 	endpointslice_validate(r, e, obj);
 	v_immutable_str(e, &type, o->addressType, old->addressType);
+}
+
+void endpointslice_warnings(struct request *r, const void *obj, const void *old)
+{
+	const struct discovery_v1_EndpointSlice *o = obj;
+	(void)old;
+	if (str_eq(o->addressType, S("FQDN")))
+		request_warn(r, "spec.addressType: FQDN endpoints are deprecated");
 }

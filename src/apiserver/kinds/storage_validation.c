@@ -103,7 +103,7 @@ static void volume_source(struct field_errors *e, const struct fpath *p, const s
 {
 	const struct core_v1_PersistentVolumeSource *v = &o->spec.persistentVolumeSource;
 	struct fpath host = fp(p, "hostPath"), nfs = fp(p, "nfs"), server = fp(&nfs, "server"), path = fp(&nfs, "path"), csi = fp(p, "csi"), driver = fp(&csi, "driver"),
-		handle = fp(&csi, "volumeHandle"), local = fp(p, "local"), local_path = fp(&local, "path"), affinity = fp(NULL, "nodeAffinity");
+		handle = fp(&csi, "volumeHandle"), local = fp(p, "local"), local_path = fp(&local, "path"), affinity = fp(NULL, "spec.nodeAffinity");
 	const void *const all[] = { v->gcePersistentDisk, v->awsElasticBlockStore, v->hostPath, v->glusterfs, v->nfs, v->rbd, v->iscsi, v->cinder, v->cephfs, v->fc, v->flocker,
 		v->flexVolume, v->azureFile, v->vsphereVolume, v->quobyte, v->azureDisk, v->photonPersistentDisk, v->portworxVolume, v->scaleIO, v->local, v->storageos, v->csi };
 	size_t n = 0;
@@ -155,7 +155,7 @@ void persistentvolume_validate(struct request *r, struct field_errors *e, const 
 	if (!o->spec.capacity.n)
 		fe_required(e, &capacity, "");
 	if (o->spec.capacity.n && (!quantity_map_get(&o->spec.capacity, S("storage"), &q) || o->spec.capacity.n > 1))
-		fe_not_supported(e, &capacity, S(""), &S("storage"), 1);
+		v_not_supported_raw(e, &capacity, json_of_quantities(e->arena, &o->spec.capacity), LIST("storage"));
 	EACH (c, o->spec.capacity) {
 		struct fpath key = fp_key(e->arena, &capacity, c->key);
 		if (quantity_sign(c->value) <= 0)

@@ -267,6 +267,22 @@ void v_cidr_legacy(struct field_errors *e, const struct fpath *p, str cidr, cons
 
 // --- JSON of values ---
 
+// Upstream shows its own structs here, whose fields have Go's names: {"Privileged":true}.
+static str with_go_names(str text)
+{
+	char *p = (char *)text.p;
+	for (size_t i = 0; i < text.n; i++) {
+		if (p[i] != '"')
+			continue;
+		size_t begin = i + 1;
+		for (i++; i < text.n && p[i] != '"'; i++)
+			i += p[i] == '\\';
+		if (i + 1 < text.n && p[i + 1] == ':' && begin < i && p[begin] >= 'a' && p[begin] <= 'z')
+			p[begin] = (char)(p[begin] - 'a' + 'A');
+	}
+	return text;
+}
+
 str json_of(struct arena *a, const struct message_desc *m, const void *obj)
 {
 	if (!obj)
@@ -275,7 +291,7 @@ str json_of(struct arena *a, const struct message_desc *m, const void *obj)
 	schema_to_json(&b, m, obj);
 	str text = arena_dup(a, buf_str(&b));
 	buf_free(&b);
-	return text;
+	return str_eq(schema_text(m->prefix), S("meta_v1")) ? text : with_go_names(text);
 }
 
 str json_of_map(struct arena *a, const struct str_map *m)
@@ -384,4 +400,21 @@ void v_resource_quantity(struct field_errors *e, const struct fpath *p, str reso
 	                                     "persistentvolumeclaims", "services.nodeports", "services.loadbalancers")) || resource_is_extended(resource);
 	if (whole && quantity_milli(q) % 1000 != 0)
 		fe_invalid(e, p, quantity_text(q), "must be an integer");
+}
+
+void v_not_supported_raw(struct field_errors *e, const struct fpath *p, str value, const char *const *list)
+{
+	struct str_list all = { 0 };
+	for (; *list; list++)
+		*LIST_ADD(e->arena, &all) = str_c(*list);
+	fe_not_supported(e, p, value, all.v, all.n);
+	e->v[e->n - 1].bad_value = value;
+}
+
+str json_of_quantities(struct arena *a, const struct quantity_map *m)
+{
+	str text = S("{");
+	EACH (q, *m)
+		text = arena_concat(a, text, q == m->v ? S("") : S(","), go_quote(a, q->key), S(":"), go_quote(a, quantity_text(q->value)));
+	return arena_concat(a, text, S("}"));
 }

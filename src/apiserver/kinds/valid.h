@@ -47,6 +47,9 @@ void v_immutable(struct field_errors *e, const struct fpath *p, const struct mes
 str json_of(struct arena *a, const struct message_desc *m, const void *obj);      // "null" for NULL
 str json_of_map(struct arena *a, const struct str_map *m);
 str json_of_list(struct arena *a, const struct str_list *l);
+// NotSupported with a value that is shown as it is (JSON).
+void v_not_supported_raw(struct field_errors *e, const struct fpath *p, str value, const char *const *list);
+str json_of_quantities(struct arena *a, const struct quantity_map *m);
 bool same_str_ptr(const str *x, const str *y);
 
 // Resource names. Rule: pkg/apis/core/helper.
