@@ -40,7 +40,7 @@ static void defaults(struct kubelet_config *c)
 	};
 }
 
-enum kind { K_TEXT, K_INT, K_BOOL, K_LIST, K_MAP, K_TAINTS, K_DURATION, K_RESERVED, K_LEVEL, K_IGNORED };
+enum kind { K_TEXT, K_INT, K_BOOL, K_LIST, K_MAP, K_TAINTS, K_DURATION, K_RESERVED, K_LEVEL, K_SIZE };
 struct option {
 	const char *flag;  // without dashes; NULL: only in the file
 	const char *field; // path in KubeletConfiguration; NULL: only a flag
@@ -84,6 +84,7 @@ static const struct option options[] = {
 	OPT("image-gc-high-threshold", "imageGCHighThresholdPercent", K_INT, image_gc_high),
 	OPT("image-gc-low-threshold", "imageGCLowThresholdPercent", K_INT, image_gc_low),
 	OPT("minimum-image-ttl-duration", "imageMinimumGCAge", K_DURATION, image_min_age_ms),
+	OPT("container-log-max-size", "containerLogMaxSize", K_SIZE, log_max_size),
 	OPT("container-log-max-files", "containerLogMaxFiles", K_INT, log_max_files),
 	OPT("seccomp-default", "seccompDefault", K_BOOL, seccomp_default),
 	OPT("cgroups-per-qos", "cgroupsPerQOS", K_BOOL, cgroups_per_qos),
@@ -201,8 +202,13 @@ static bool set_text(struct arena *a, struct kubelet_config *c, const struct opt
 				return false;
 		}
 		return true;
-	case K_IGNORED:
+	case K_SIZE: {
+		struct quantity q;
+		if (!quantity_canonical(a, text, &q, err))
+			return false;
+		*(int64_t *)to = quantity_value(q);
 		return true;
+	}
 	}
 	return true;
 }
@@ -250,7 +256,7 @@ static const char *const tolerated[] = {
 	"apiVersion", "kind", "authorization", "authentication", "cgroupDriver", "failSwapOn", "staticPodPath", "rotateCertificates",
 	"serverTLSBootstrap", "logging", "memorySwap", "streamingConnectionIdleTimeout", "healthzBindAddress", "readOnlyPort",
 	"fileCheckFrequency", "httpCheckFrequency", "volumeStatsAggPeriod", "runtimeRequestTimeout", "cpuManagerReconcilePeriod",
-	"evictionPressureTransitionPeriod", "evictionHard", "imageMaximumGCAge", "containerLogMaxSize", "hairpinMode",
+	"evictionPressureTransitionPeriod", "evictionHard", "imageMaximumGCAge", "hairpinMode",
 	"serializeImagePulls", "enableServer", "enforceNodeAllocatable", "featureGates", "shutdownGracePeriod",
 	"shutdownGracePeriodCriticalPods", "crashLoopBackOff", "nodeStatusMaxImages", "eventRecordQPS", "eventBurst",
 	"kubeAPIQPS", "kubeAPIBurst",

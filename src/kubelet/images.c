@@ -43,8 +43,18 @@ static const struct cri_v1_Image *image_status(struct kubelet *k, struct arena *
 	return s->image ? s->image : &absent;
 }
 
+static struct image_info info_of(const struct cri_v1_Image *m)
+{
+	struct image_info i = { .id = m ? m->id : S("") };
+	if (m && m->uid)
+		i.uid = m->uid->value;
+	else if (m && m->username.n)
+		i = (struct image_info){ .id = m->id, .uid = -1, .user = m->username };
+	return i;
+}
+
 static bool pull(struct worker *w, struct arena *a, const struct core_v1_Pod *pod, const struct core_v1_Container *c, str image,
-                 struct cri_v1_PodSandboxConfig *sandbox, str *ref, str *reason, str *message)
+                 struct cri_v1_PodSandboxConfig *sandbox, struct image_info *out, str *reason, str *message)
 {
 	struct kubelet *k = w->k;
 	struct note *n = worker_note(w, c->name);
@@ -84,12 +94,14 @@ static bool pull(struct worker *w, struct arena *a, const struct core_v1_Pod *po
 	                "Successfully pulled image \"" STR_FMT "\" in " STR_FMT " (" STR_FMT " including waiting). Image size: %llu bytes.",
 	                STR_ARG(c->image), STR_ARG(duration_text(a, took)), STR_ARG(duration_text(a, took)),
 	                (unsigned long long)(there ? there->size : 0));
-	*ref = there && there->id.n ? there->id : answer->image_ref;
+	*out = info_of(there);
+	if (!out->id.n)
+		out->id = answer->image_ref;
 	return true;
 }
 
 bool image_ensure(struct worker *w, struct arena *a, const struct core_v1_Pod *pod, const struct core_v1_Container *c,
-                  struct cri_v1_PodSandboxConfig *sandbox, str *ref, str *reason, str *message)
+                  struct cri_v1_PodSandboxConfig *sandbox, struct image_info *out, str *reason, str *message)
 {
 	struct kubelet *k = w->k;
 	struct error err = { 0 };
@@ -109,7 +121,7 @@ bool image_ensure(struct worker *w, struct arena *a, const struct core_v1_Pod *p
 		if (there->id.n) {
 			container_event(k, a, pod, c->name, "Normal", "Pulled",
 			                "Container image \"" STR_FMT "\" already present on machine and can be accessed by the pod", STR_ARG(c->image));
-			*ref = there->id;
+			*out = info_of(there);
 			return true;
 		}
 		if (str_eqc(c->imagePullPolicy, "Never")) {
@@ -118,7 +130,7 @@ bool image_ensure(struct worker *w, struct arena *a, const struct core_v1_Pod *p
 			return fail(reason, message, "ErrImageNeverPull", text);
 		}
 	}
-	return pull(w, a, pod, c, image, sandbox, ref, reason, message);
+	return pull(w, a, pod, c, image, sandbox, out, reason, message);
 }
 
 // --- Garbage -----------------------------------------------------------------------------------------------------------

@@ -4,10 +4,15 @@
 
 #include "kubelet/state.h"
 
-// Makes sure that the image is there. *ref is what a container is made from. On failure *reason and *message are what the
+struct image_info {
+	str id;      // what a container is made from
+	int64_t uid; // of the image's user; -1: it has a name, or is not known
+	str user;
+};
+// Makes sure that the image is there. On failure *reason and *message are what the
 // container's status shows (ErrImagePull, ImagePullBackOff, ErrImageNeverPull, InvalidImageName, ...).
 bool image_ensure(struct worker *w, struct arena *a, const struct core_v1_Pod *pod, const struct core_v1_Container *c,
-                  struct cri_v1_PodSandboxConfig *sandbox, str *ref, str *reason, str *message);
+                  struct cri_v1_PodSandboxConfig *sandbox, struct image_info *out, str *reason, str *message);
 // With the tag "latest" when there is neither tag nor digest. False and upstream's words when it is no image name.
 bool image_name(struct arena *a, str image, str *out, struct error *err);
 // Credentials for an image out of one docker configuration ({"auths": {...}}, or the old form without "auths").

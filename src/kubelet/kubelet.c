@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "kubelet/cgroups.h"
 #include "kubelet/gc.h"
+#include "kubelet/log_rotate.h"
 #include "kubelet/node.h"
 #include "kubelet/objects.h"
 #include "kubelet/pleg.h"
@@ -115,6 +116,7 @@ static bool run(struct kubelet *k, const sigset_t *signals, struct error *err)
 	if (!server_start(k, err) || !start_informers(k, err) || !pleg_start(k, err))
 		return false;
 	gc_start(k);
+	log_rotate_start(k);
 	while (!informer_wait_synced(k->pods, 100))
 		if (sigtimedwait(signals, NULL, &(struct timespec){ 0 }) > 0)
 			return true;

@@ -17,6 +17,7 @@
 #include "kubelet/cgroups.h"
 #include "kubelet/config.h"
 #include "kubelet/images.h"
+#include "kubelet/log_rotate.h"
 #include "kubelet/logs.h"
 #include "kubelet/task.h"
 #include "kubelet/util.h"
@@ -155,6 +156,28 @@ static void logs_as_asked_for(void **state)
 	arena_free(a);
 }
 
+static void old_logs_are_compressed_and_removed(void **state)
+{
+	struct arena *a = arena_new(0);
+	struct error err = { 0 };
+	char dir[] = "/tmp/kubelet-test-XXXXXX";
+	static const char *const names[] = { "0.log", "0.log.20200101-000001", "0.log.20200101-000002", "0.log.20200101-000003",
+	                                     "0.log.20200101-000000.tmp", "1.log.20200101-000001" };
+	static const struct { const char *name; bool there; } after[] = {
+		{ "0.log", true }, { "0.log.20200101-000001", false }, { "0.log.20200101-000002", false }, { "0.log.20200101-000002.gz", true },
+		{ "0.log.20200101-000003", true }, { "0.log.20200101-000000.tmp", false }, { "1.log.20200101-000001", true },
+	};
+	assert_non_null(mkdtemp(dir));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		assert_true(io_write_file(arena_cstr(a, arena_printf(a, "%s/%s", dir, names[i])), S("some text"), 0600, &err));
+	log_rotate_tidy(a, arena_cstr(a, arena_printf(a, "%s/0.log", dir)), 2);
+	for (size_t i = 0; i < ARRAY_LEN(after); i++)
+		if (io_exists(arena_cstr(a, arena_printf(a, "%s/%s", dir, after[i].name))) != after[i].there)
+			fail_msg("%s", after[i].name);
+	io_remove_tree(dir, &err);
+	arena_free(a);
+}
+
 static str file(struct arena *a, const char *dir, const char *name)
 {
 	struct error err = { 0 };
@@ -279,7 +302,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(backoff_doubles_and_forgets), cmocka_unit_test(image_names), cmocka_unit_test(credentials_by_registry),
-		cmocka_unit_test(log_records), cmocka_unit_test(logs_as_asked_for), cmocka_unit_test(volumes_are_replaced_at_once),
+		cmocka_unit_test(log_records), cmocka_unit_test(logs_as_asked_for), cmocka_unit_test(old_logs_are_compressed_and_removed),
+		cmocka_unit_test(volumes_are_replaced_at_once),
 		cmocka_unit_test(tasks_run_on_demand), cmocka_unit_test(flags), cmocka_unit_test(small_things),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -293,15 +293,13 @@ static bool environment(struct worker *w, struct arena *a, const struct core_v1_
 }
 
 static struct cri_v1_ContainerConfig *container_config(struct worker *w, struct arena *a, const struct core_v1_Pod *pod,
-                                                       const struct core_v1_Container *c, int restarts, str image,
+                                                       const struct core_v1_Container *c, int restarts, const struct image_info *image,
                                                        const struct str_list *ips, struct error *err)
 {
 	struct kubelet *k = w->k;
 	struct cri_v1_ContainerConfig *o = ARENA_NEW(a, struct cri_v1_ContainerConfig);
 	struct str_map env = { 0 };
 	bool own_hosts;
-	int64_t uid = -1;
-	str user = S("");
 	if (!environment(w, a, pod, c, ips, &env, err) || !volume_mounts(k, a, pod, c, &env, &o->mounts, &own_hosts, err))
 		return NULL;
 	if (!own_hosts && (ips->n || host_network(pod))) {
@@ -310,18 +308,7 @@ static struct cri_v1_ContainerConfig *container_config(struct worker *w, struct 
 			return NULL;
 		*LIST_ADD(a, &o->mounts) = (struct cri_v1_Mount){ .container_path = S("/etc/hosts"), .host_path = str_c(hosts) };
 	}
-	struct cri_v1_ImageSpec spec = { .image = image };
-	struct cri_v1_ImageStatusRequest ir = { .image = &spec };
-	struct cri_v1_ImageStatusResponse *is = CRI_IMAGE(&k->cri, a, ImageStatus, &ir, CALL_MS, err);
-	if (!is)
-		return NULL;
-	if (is->image && is->image->uid)
-		uid = is->image->uid->value;
-	else if (is->image && is->image->username.n)
-		user = is->image->username;
-	else
-		uid = 0;
-	if (!check_non_root(a, pod, c, uid, user, err))
+	if (!check_non_root(a, pod, c, image->uid, image->user, err))
 		return NULL;
 	str log_dir = str_c(pod_log_dir(k, a, &pod->metadata, c->name));
 	if (!io_mkdirs(arena_cstr(a, log_dir), 0755, err) || !termination_file(k, a, pod, c, &o->mounts, err))
@@ -329,7 +316,7 @@ static struct cri_v1_ContainerConfig *container_config(struct worker *w, struct 
 	o->metadata = ARENA_NEW(a, struct cri_v1_ContainerMetadata);
 	*o->metadata = (struct cri_v1_ContainerMetadata){ .name = c->name, .attempt = (uint32_t)restarts };
 	o->image = ARENA_NEW(a, struct cri_v1_ImageSpec);
-	*o->image = (struct cri_v1_ImageSpec){ .image = image, .user_specified_image = c->image };
+	*o->image = (struct cri_v1_ImageSpec){ .image = image->id, .user_specified_image = c->image };
 	for (size_t i = 0; i < c->command.n; i++)
 		*LIST_ADD(a, &o->command) = env_expand(a, c->command.v[i], &env);
 	for (size_t i = 0; i < c->args.n; i++)
@@ -348,7 +335,7 @@ static struct cri_v1_ContainerConfig *container_config(struct worker *w, struct 
 	o->tty = c->tty;
 	o->linux_ = ARENA_NEW(a, struct cri_v1_LinuxContainerConfig);
 	o->linux_->resources = container_resources(k, a, pod, c);
-	o->linux_->security_context = container_security(k, a, pod, c, uid, user);
+	o->linux_->security_context = container_security(k, a, pod, c, image->uid, image->user);
 	return o;
 }
 
@@ -410,7 +397,8 @@ bool pod_container_start(struct worker *w, struct arena *a, const struct core_v1
 {
 	struct kubelet *k = w->k;
 	struct error err = { 0 };
-	str image, reason, message;
+	str reason, message;
+	struct image_info image;
 	int64_t from = clock_mono(k->clock), configured, done;
 	if (in_back_off(w, a, pod, c, rt))
 		return false;
@@ -422,7 +410,7 @@ bool pod_container_start(struct worker *w, struct arena *a, const struct core_v1
 	}
 	const struct rt_container *last = rt_find(rt, c->name);
 	int restarts = last ? last->restart_count + 1 : restarts_by_logs(pod_log_dir(k, a, &pod->metadata, c->name));
-	struct cri_v1_ContainerConfig *config = container_config(w, a, pod, c, restarts, image, ips, &err);
+	struct cri_v1_ContainerConfig *config = container_config(w, a, pod, c, restarts, &image, ips, &err);
 	if (!config)
 		return failed(w, a, pod, c, "CreateContainerConfigError", arena_dup(a, error_str(&err)));
 	configured = clock_mono(k->clock);

@@ -262,8 +262,9 @@ static struct worker *worker_new(struct kubelet *k, struct object_ref *ref)
 	w->grace = -1;
 	w->may_run = true;
 	w->own.arena = arena_new(512);
-	// A pod whose status nobody has written yet cannot have been started by a kubelet before this one.
-	w->own.known_new = !((const struct core_v1_Pod *)object_of(ref))->status.startTime;
+	// A pod that came after the first listing, and whose status nobody has written, cannot have been started by a kubelet before
+	// this one: the runtime need not be asked.
+	w->own.known_new = atomic_load(&k->ready) && !((const struct core_v1_Pod *)object_of(ref))->status.startTime;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->grace_cond, &attr);
