@@ -10,6 +10,7 @@ struct describer {
 	const struct value *obj;
 	const struct rtype *type;
 	bool events;
+	bool in_template; // what is described is a template, which has no fields to refer to
 };
 
 // Text with tabs between columns; `level` steps of two spaces before it.

@@ -107,7 +107,7 @@ static str field_value(struct describer *d, str path)
 {
 	struct error ignored;
 	struct value *v =
-	        d->type && str_has_prefix(path, S("metadata.")) ? jsonpath_first(d->k, path, d->obj, &ignored) : NULL;
+	        !d->in_template && str_has_prefix(path, S("metadata.")) ? jsonpath_first(d->k, path, d->obj, &ignored) : NULL;
 	return v && v->kind != V_OBJECT && v->kind != V_ARRAY ? plain(d, v) : (str){ 0 };
 }
 
@@ -205,6 +205,7 @@ static void mounts(struct describer *d, const struct value *c)
 static void containers(struct describer *d, const char *title, const struct value *list, const struct value *statuses,
                        bool in_template)
 {
+	d->in_template = in_template;
 	d_line(d, in_template, "%s:%s\n", title, d_count(list) ? "" : " <none>");
 	for (size_t i = 0; i < d_count(list); i++) {
 		const struct value *c = list->a.v[i], *status = NULL,

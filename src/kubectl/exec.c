@@ -180,7 +180,7 @@ bool run_exec(struct kctl *k, struct error *err)
 		fprintf(stderr, "Unable to use a TTY - input is not a terminal or the right kind of file\n");
 		s.tty = false;
 	}
-	struct value *pod = pod_of(k, k->args.v[0], err);
+	struct value *pod = pod_of(k, k->args.v[0], true, err);
 	if (!pod)
 		return false;
 	str phase = value_str(value_path(pod, S("status"), S("phase"))), container;

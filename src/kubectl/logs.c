@@ -146,6 +146,6 @@ bool run_logs(struct kctl *k, struct error *err)
 			if (strcmp(k->flags.v[i].def->name, "container") == 0)
 				k->flags.v[i].text = k->args.v[1];
 	}
-	struct value *pod = pod_of(k, k->args.v[0], err);
+	struct value *pod = pod_of(k, k->args.v[0], false, err);
 	return pod && pod_logs(k, pod, tail, flag_bool(k, "prefix"), err);
 }

@@ -84,7 +84,7 @@ bool pods_selected(struct kctl *k, str ns, str selector, struct value **items, s
 	return true;
 }
 
-struct value *pod_of(struct kctl *k, str word, struct error *err)
+struct value *pod_of(struct kctl *k, str word, bool quiet, struct error *err)
 {
 	str type = S("pod"), name = word, rest;
 	if (str_split(word, '/', &type, &rest))
@@ -118,7 +118,7 @@ struct value *pod_of(struct kctl *k, str word, struct error *err)
 	for (size_t i = 1; i < items->a.n; i++)
 		if (rank(items->a.v[i]) > rank(best))
 			best = items->a.v[i];
-	if (items->a.n > 1)
+	if (items->a.n > 1 && !quiet)
 		fprintf(stderr, "Found %zu pods, using pod/" STR_FMT "\n", items->a.n,
 		        STR_ARG(value_str(value_path(best, S("metadata"), S("name")))));
 	return best;

@@ -4,8 +4,9 @@
 
 #include "kubectl/cmd.h"
 
-// A pod, or a pod of what TYPE/NAME names (a ready one, if there is any; with a note when there are several).
-struct value *pod_of(struct kctl *k, str word, struct error *err);
+// A pod, or a pod of what TYPE/NAME names (a ready one, if there is any; unless quiet with a note
+// when there are several).
+struct value *pod_of(struct kctl *k, str word, bool quiet, struct error *err);
 bool pods_selected(struct kctl *k, str ns, str selector, struct value **items, struct error *err);
 const struct value *pod_container(const struct value *pod, str name);
 // The container that is meant: the one wanted, the annotated default, or the first (with a note).
