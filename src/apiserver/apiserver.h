@@ -169,6 +169,7 @@ void health_text(struct call *c, str path);
 struct documents *documents_new(struct arena *a); // openapi.c
 void documents_free(struct documents *d);
 struct pinned *pinned_new(struct arena *a); // read.c
+void pins_expire(struct apiserver *s);
 void cache_drop(struct apiserver *s);       // gives the pinned views and the cache back
 
 // --- registry.c: what all writes share ---

@@ -5,14 +5,83 @@
 #include "json/json.h"
 #include "object/meta.h"
 
+// Brings a role or binding of an older release up to date: what is missing is added, what others added stays (upstream's reconciler);
+// the annotation rbac.authorization.kubernetes.io/autoupdate: "false" leaves it alone.
+static bool add_missing(struct arena *a, const struct kind *k, void *now, const void *want)
+{
+	bool changed = false;
+	const struct meta_v1_ObjectMeta *m = meta_of(k, now);
+	if (str_eq(str_map_get(&m->annotations, S("rbac.authorization.kubernetes.io/autoupdate")), S("false")))
+		return false;
+	struct rbac_v1_PolicyRule_list *rules = NULL;
+	const struct rbac_v1_PolicyRule_list *want_rules = NULL;
+	struct rbac_v1_Subject_list *subjects = NULL;
+	const struct rbac_v1_Subject_list *want_subjects = NULL;
+	if (str_eq(k->resource, S("clusterroles"))) {
+		// Aggregated roles are made of others.
+		if (((const struct rbac_v1_ClusterRole *)want)->aggregationRule)
+			return false;
+		rules = &((struct rbac_v1_ClusterRole *)now)->rules;
+		want_rules = &((const struct rbac_v1_ClusterRole *)want)->rules;
+	} else if (str_eq(k->resource, S("roles"))) {
+		rules = &((struct rbac_v1_Role *)now)->rules;
+		want_rules = &((const struct rbac_v1_Role *)want)->rules;
+	} else if (str_eq(k->resource, S("clusterrolebindings"))) {
+		subjects = &((struct rbac_v1_ClusterRoleBinding *)now)->subjects;
+		want_subjects = &((const struct rbac_v1_ClusterRoleBinding *)want)->subjects;
+	} else if (str_eq(k->resource, S("rolebindings"))) {
+		subjects = &((struct rbac_v1_RoleBinding *)now)->subjects;
+		want_subjects = &((const struct rbac_v1_RoleBinding *)want)->subjects;
+	}
+	for (size_t i = 0; rules && i < want_rules->n; i++) {
+		bool there = false;
+		for (size_t n = 0; n < rules->n && !there; n++)
+			there = schema_equal(rbac_v1_PolicyRule_desc, &rules->v[n], &want_rules->v[i]);
+		if (!there) {
+			*LIST_ADD(a, rules) = want_rules->v[i];
+			changed = true;
+		}
+	}
+	for (size_t i = 0; subjects && i < want_subjects->n; i++) {
+		bool there = false;
+		for (size_t n = 0; n < subjects->n && !there; n++)
+			there = str_eq(subjects->v[n].kind, want_subjects->v[i].kind) && str_eq(subjects->v[n].name, want_subjects->v[i].name) &&
+			        str_eq(subjects->v[n].namespace, want_subjects->v[i].namespace);
+		if (!there) {
+			*LIST_ADD(a, subjects) = want_subjects->v[i];
+			changed = true;
+		}
+	}
+	return changed;
+}
+
+static bool reconcile(struct apiserver *s, struct arena *a, struct kind *k, struct cache_entry *e, const void *want, struct error *err)
+{
+	if (!str_eq(k->group, S("rbac.authorization.k8s.io")))
+		return true;
+	void *now = entry_decode(a, k, e, err);
+	if (!now)
+		return false;
+	if (!add_missing(a, k, now, want))
+		return true;
+	struct buf b = { 0 };
+	encode_stored(&b, k, now);
+	struct store_op op = { .kind = STORE_PUT, .key = storage_key(a, k, cache_entry_ns(e), cache_entry_name(e)), .value = buf_str(&b), .if_mod_revision = e->revision };
+	struct store_result r = store_commit_wait(s->store, &op, 1);
+	buf_free(&b);
+	*err = r.err;
+	return r.err.code == 0;
+}
+
 // The bootstrap objects know no clock and no chance: uid and creation time are added here.
 static bool put_new(struct apiserver *s, struct arena *a, struct kind *k, void *obj, struct error *err)
 {
 	struct meta_v1_ObjectMeta *m = meta_of(k, obj);
 	struct cache_entry *e = cache_get(k->cache, m->namespace, m->name);
 	if (e) {
-		cache_entry_unref(e);
-		return true;
+		bool ok = reconcile(s, a, k, e, obj, err);
+		arena_on_free(a, (void (*)(void *))(void *)cache_entry_unref, e);
+		return ok;
 	}
 	m->uid = rng_uuid(s->rng, a);
 	m->creationTimestamp = api_time_now(clock_wall(s->clock));

@@ -60,6 +60,21 @@ static void finalizers(struct field_errors *e, const struct fpath *p, const stru
 		fe_invalid_raw(e, p, arena_concat(a, S("["), str_list_join(a, l, " "), S("]")), "finalizer orphan and foregroundDeletion cannot be both set");
 }
 
+static str owners_text(struct arena *a, const struct meta_v1_OwnerReference_list *l)
+{
+	struct buf b = { 0 };
+	buf_add_char(&b, '[');
+	for (size_t i = 0; i < l->n; i++) {
+		if (i)
+			buf_add_char(&b, ',');
+		schema_to_json(&b, meta_v1_OwnerReference_desc, &l->v[i]);
+	}
+	buf_add_char(&b, ']');
+	str out = arena_dup(a, buf_str(&b));
+	buf_free(&b);
+	return out;
+}
+
 static void owners(struct field_errors *e, const struct fpath *p, const struct meta_v1_OwnerReference_list *l)
 {
 	struct arena *a = e->arena;
@@ -83,7 +98,7 @@ static void owners(struct field_errors *e, const struct fpath *p, const struct m
 		if (o->controller && *o->controller) {
 			str me = arena_concat(a, o->kind, S("/"), o->name);
 			if (controller.n)
-				fe_invalid_raw(e, p, S("null"), "Only one reference can have Controller set to true. Found \"true\" in references for " STR_FMT " and " STR_FMT, STR_ARG(controller), STR_ARG(me));
+				fe_invalid_raw(e, p, owners_text(a, l), "Only one reference can have Controller set to true. Found \"true\" in references for " STR_FMT " and " STR_FMT, STR_ARG(controller), STR_ARG(me));
 			controller = me;
 		}
 	}

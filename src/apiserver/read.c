@@ -9,6 +9,8 @@
 
 enum { PINNED = 32, CHUNK = 256 << 10, HELD_BACK = 1 << 20 };
 
+#define PIN_NS (300 * NS_PER_SEC) // how long a paged list may pause; as long as upstream's compaction interval
+
 struct pin { struct cache_view view; struct cache_resource *resource; int64_t used; };
 struct pinned { pthread_mutex_t mutex; struct pin v[PINNED]; };
 
@@ -25,6 +27,24 @@ void cache_drop(struct apiserver *s)
 		cache_view_done(&s->pinned->v[i].view);
 	cache_free(s->cache);
 	s->cache = NULL;
+}
+
+void pins_expire(struct apiserver *s)
+{
+	int64_t now = clock_mono(s->clock);
+	struct cache_view drop[PINNED] = { 0 };
+	size_t n = 0;
+	pthread_mutex_lock(&s->pinned->mutex);
+	for (size_t i = 0; i < PINNED; i++) {
+		struct pin *p = &s->pinned->v[i];
+		if (p->resource && now - p->used > PIN_NS) {
+			drop[n++] = p->view;
+			*p = (struct pin){ 0 };
+		}
+	}
+	pthread_mutex_unlock(&s->pinned->mutex);
+	for (size_t i = 0; i < n; i++)
+		cache_view_done(&drop[i]);
 }
 
 static void pin(struct apiserver *s, struct cache_resource *r, const struct cache_view *v)

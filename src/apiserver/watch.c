@@ -461,6 +461,7 @@ static void bookmark_timer(void *ctx)
 {
 	struct loop_state *ls = ctx;
 	int64_t now = clock_mono(ls->s->clock);
+	pins_expire(ls->s);
 	for (size_t i = 0; i < ls->s->nkinds; i++) {
 		struct resource_watch *rw = &ls->resources[i];
 		if (!atomic_load(&rw->n))
