@@ -106,8 +106,10 @@ cms=/api/v1/namespaces/default/configmaps
 
 @test "too large a body" {
 	head -c 4000000 /dev/zero | tr '\0' a >"$BATS_TEST_TMPDIR/big"
-	api POST $cms -H "$json" --data-binary "@$BATS_TEST_TMPDIR/big" >/dev/null
+	api POST $cms -H "$json" --http1.1 --data-binary "@$BATS_TEST_TMPDIR/big" >/dev/null
 	refused 413 RequestEntityTooLarge 'Request entity too large: limit is 3145728'
+	run -1 k create configmap big --from-file="$BATS_TEST_TMPDIR/big" # over HTTP/2
+	[[ "$output" = *'Request entity too large: limit is 3145728'* ]]
 }
 
 @test "half a request and slow clients harm nobody" {
