@@ -51,7 +51,7 @@ void service_pod_changed(struct informer *services, struct workqueue *q, struct 
 	if ((!old && !p) || (old && p && looks_the_same(old, p)))
 		return;
 	_cleanup_arena_ struct arena *a = arena_new(1024);
-	struct held all = held_by_index(a, services, INDEX_NAMESPACE, (p ? p : old)->metadata.namespace);
+	struct held all = held_by_index(a, services, INDEX_NAMESPACE, object_ref_meta(new_ref ? new_ref : old_ref)->namespace);
 	for (size_t i = 0; i < all.n; i++) {
 		const struct core_v1_Service *s = all.v[i];
 		if (service_selects(s) && ((p && selects(s, &p->metadata.labels)) || (old && selects(s, &old->metadata.labels))))
