@@ -233,8 +233,14 @@ static void send_status(struct session *s, const struct error *failed, int code)
 		value_set(a, v, S("status"), value_string(a, S("Success")));
 	} else if (failed) {
 		value_set(a, v, S("status"), value_string(a, S("Failure")));
-		value_set(a, v, S("message"), value_string(a, arena_printf(a, "error executing command in container: %s", failed->text)));
+		struct value *details = value_object(a), *causes = value_array(a), *cause = value_object(a);
+		str why = arena_printf(a, "error executing command in container: %s", failed->text);
+		value_set(a, cause, S("message"), value_string(a, why));
+		value_append(a, causes, cause);
+		value_set(a, details, S("causes"), causes);
+		value_set(a, v, S("message"), value_string(a, arena_concat(a, S("Internal error occurred: "), why)));
 		value_set(a, v, S("reason"), value_string(a, S("InternalError")));
+		value_set(a, v, S("details"), details);
 		value_set(a, v, S("code"), value_int(a, 500));
 	} else {
 		struct value *details = value_object(a), *causes = value_array(a), *cause = value_object(a);
@@ -478,7 +484,9 @@ static bool run(struct session *s, struct arena *a, int *code, struct error *err
 			ptrdiff_t colour = str_find(said, S("Z: "));
 			if (colour > 0 && str_has_prefix(said, S("\033")))
 				said = str_from(said, (size_t)colour + 3);
-			str_cut_suffix(&said, S("\033[0m"));
+			ptrdiff_t plain = str_find(said, S("\033[0m"));
+			if (plain >= 0)
+				said = str_sub(said, 0, (size_t)plain);
 			ok = error_set(err, "failed to exec in container: failed to start exec: OCI runtime exec failed: " STR_FMT, STR_ARG(said));
 		}
 		if (ok && !moved) {
