@@ -171,6 +171,14 @@ static void write_value(const char *dir, const char *file, str value)
 		log_debug("cgroup: %s", err.text);
 }
 
+// Each by itself: one that the host has not must not keep the others off.
+static void give_controllers(const char *dir)
+{
+	static const char *const controllers[] = { "+cpu", "+memory", "+pids", "+cpuset", "+io" };
+	for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
+		write_value(dir, "cgroup.subtree_control", str_c(controllers[i]));
+}
+
 // mkdir -p below a mount; on v2 each ancestor gives its controllers on.
 static bool make(struct kubelet *k, struct arena *a, str mount, str path, char **out, struct error *err)
 {
@@ -178,26 +186,17 @@ static bool make(struct kubelet *k, struct arena *a, str mount, str path, char *
 	for (str rest = path, part; str_next(&rest, '/', &part);) {
 		if (!part.n)
 			continue;
-		if (k->cgroups == CGROUP_V2) {
-			const char *dir = arena_cstr(a, done);
-			write_value(dir, "cgroup.subtree_control", S("+cpu"));
-			write_value(dir, "cgroup.subtree_control", S("+memory"));
-			write_value(dir, "cgroup.subtree_control", S("+pids"));
-			write_value(dir, "cgroup.subtree_control", S("+cpuset"));
-			write_value(dir, "cgroup.subtree_control", S("+io"));
-		}
+		if (k->cgroups == CGROUP_V2)
+			give_controllers(arena_cstr(a, done));
 		done = arena_concat(a, done, S("/"), part);
-		if (mkdir(arena_cstr(a, done), 0755) < 0 && errno != EEXIST)
-			return error_errno(err, "mkdir " STR_FMT, STR_ARG(done));
+		if (mkdir(arena_cstr(a, done), 0755) < 0 && errno != EEXIST) {
+			error_errno(err, "mkdir " STR_FMT, STR_ARG(done));
+			return false;
+		}
 	}
 	*out = arena_cstr(a, done);
-	if (k->cgroups == CGROUP_V2) {
-		write_value(*out, "cgroup.subtree_control", S("+cpu"));
-		write_value(*out, "cgroup.subtree_control", S("+memory"));
-		write_value(*out, "cgroup.subtree_control", S("+pids"));
-		write_value(*out, "cgroup.subtree_control", S("+cpuset"));
-		write_value(*out, "cgroup.subtree_control", S("+io"));
-	}
+	if (k->cgroups == CGROUP_V2)
+		give_controllers(*out);
 	return true;
 }
 

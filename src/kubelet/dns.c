@@ -1,5 +1,7 @@
 #include "kubelet/dns.h"
 
+#include <fcntl.h>
+
 #include "base/io.h"
 
 #define NAME_MAX_KERNEL 63
@@ -164,11 +166,12 @@ const char *hosts_file(struct kubelet *k, struct arena *a, const struct core_v1_
 	char *path = pod_dir(k, a, pod->metadata.uid, "etc-hosts");
 	pod_host_name(k, a, pod, &name, &domain);
 	// Written in place: containers that run have the file itself mounted, not its name.
-	_cleanup_fclose_ FILE *f = fopen(path, "we");
-	str text = hosts_text(a, pod, ips, name, domain);
-	if (!f || fwrite(text.p, 1, text.n, f) != text.n || fflush(f) != 0) {
-		error_errno(err, "write %s", path);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0) {
+		error_errno(err, "open %s", path);
 		return NULL;
 	}
+	if (!io_write_all(fd, hosts_text(a, pod, ips, name, domain), err))
+		return NULL;
 	return path;
 }

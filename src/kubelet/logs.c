@@ -18,6 +18,7 @@ struct log_reader {
 	int64_t written;
 	bool in_line[2];    // the stream's last record was partial
 	bool skipping;      // within a line that is too long
+	bool moved;         // another file stands at the path; this one is read to its end first
 };
 
 bool log_parse(str line, struct log_record *out)
@@ -195,11 +196,14 @@ bool log_reopen(struct log_reader *r)
 		return false;
 	if (here.st_dev == there.st_dev && here.st_ino == there.st_ino)
 		return false;
+	if (!r->moved)
+		return r->moved = true;
 	int fd = open(r->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
 	close(r->fd);
 	r->fd = fd;
+	r->moved = false;
 	buf_clear(&r->pending);
 	return true;
 }

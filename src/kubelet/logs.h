@@ -31,7 +31,8 @@ void log_close(struct log_reader *r);
 // Appends text to `to`, about 64 KiB at most per call. 1: there may be more; 0: at the end of the file for now (a follower tries
 // again later); -1: the limit of bytes is reached.
 int log_read(struct log_reader *r, struct buf *to, struct error *err);
-// Whether another file stands at the path now (rotated); the reader then goes on with it from its beginning.
+// Whether another file stands at the path now (rotated). The first call that finds one only says so: what was written to the old
+// file meanwhile is to be read first. The next call goes on with the new file, from its beginning.
 bool log_reopen(struct log_reader *r);
 
 // The end of a log as text, at most `max` bytes of at most `lines` lines. Empty when it cannot be read.

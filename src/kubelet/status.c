@@ -576,7 +576,7 @@ static struct value *merged_list(struct arena *a, const struct value *from, cons
 // Objects merge member by member, so what is gone is set to null, at every depth.
 static struct value *merged_object(struct arena *a, const struct value *from, const struct value *to)
 {
-	if (!value_is(from, V_OBJECT) || !value_is(to, V_OBJECT))
+	if (!from || from->kind != V_OBJECT || to->kind != V_OBJECT)
 		return value_clone(a, to);
 	struct value *out = value_object(a);
 	for (size_t i = 0; i < to->o.n; i++)
