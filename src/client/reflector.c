@@ -293,6 +293,7 @@ static bool watch(struct reflector *r, struct error *err)
 	buf_clear(&r->in);
 	size_t scanned = 0;
 	int64_t end = clock_mono(NULL) + (seconds + GRACE_S) * NS_PER_SEC;
+	thread_rest();
 	while (ok && !stop) {
 		// The end of a watch that nobody ends: a peer that is gone without a word.
 		int64_t left = (end - clock_mono(NULL)) / NS_PER_MS;

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -34,6 +36,23 @@ bool thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *ctx
 		pthread_setname_np(*t, text);
 	}
 	return true;
+}
+
+void thread_rest(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	enum { PAGE = 4096, KEPT = 2 * PAGE }; // below this frame: what the calls of the wait itself need
+	pthread_attr_t attr;
+	void *low;
+	size_t size;
+	if (pthread_getattr_np(pthread_self(), &attr) != 0)
+		return;
+	bool known = pthread_attr_getstack(&attr, &low, &size) == 0;
+	pthread_attr_destroy(&attr);
+	uintptr_t from = (uintptr_t)low, to = ((uintptr_t)__builtin_frame_address(0) - KEPT) / PAGE * PAGE;
+	if (known && size <= STACK_SIZE + 64 * PAGE && from % PAGE == 0 && to > from && to - from < size)
+		madvise(low, to - from, MADV_DONTNEED);
+#endif
 }
 
 void thread_cond_init(pthread_cond_t *c)

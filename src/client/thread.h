@@ -8,6 +8,9 @@
 
 // Starts fn(ctx) on a thread with a 256 KiB stack, named (at most 15 characters, NULL: unnamed), all signals blocked.
 bool thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *ctx, struct error *err);
+// Gives back the pages of this thread's stack that are not in use (a TLS handshake leaves dozens of KiB behind). Called before a
+// long wait.
+void thread_rest(void);
 // A condition variable that waits by the monotonic clock.
 void thread_cond_init(pthread_cond_t *c);
 // Waits until signalled, at most `ns` nanoseconds (< 0: without end). The mutex is held.

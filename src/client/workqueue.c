@@ -292,6 +292,8 @@ static bool get(struct workqueue *q, struct arena *a, str *key, int64_t idle_ns)
 			wait = wait < 0 ? left : MIN(wait, left);
 		}
 		q->waiting++;
+		if (q->workers > 0)
+			thread_rest();
 		thread_cond_wait(&q->cond, &q->lock, wait);
 		q->waiting--;
 		if (keeper)
