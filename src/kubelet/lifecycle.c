@@ -11,7 +11,7 @@ bool hook_run(struct kubelet *k, struct arena *a, const struct core_v1_Pod *pod,
 	                                       S(" failed - error: "));
 	int status;
 	if (h->exec) {
-		if (exec_check(k, a, container_id, &h->exec->command, limit_ms, &text, NULL))
+		if (exec_check(k, a, container_id, &h->exec->command, limit_ms, &text) == CHECK_OK)
 			return true;
 		*message = arena_concat(a, S("Exec lifecycle hook ("), names_text(a, &h->exec->command), S(")"), where,
 		                        S("command failed, message: "), quoted(a, text));

@@ -329,6 +329,8 @@ void node_start(struct kubelet *k)
 	n->status = task_new(k->tasks, status_run, k);
 	n->lease = task_new(k->tasks, lease_run, k);
 	n->check = task_new(k->tasks, check_run, k);
+	struct meta_v1_ObjectMeta about = { .name = k->node_name, .uid = k->node_name };
+	recorder_event(k->recorder, k->r_nodes, &about, S(""), "Normal", "Starting", "Starting kubelet.");
 	task_now(n->status);
 	task_now(n->lease);
 	task_after(n->check, CHECK_FAST_MS);

@@ -5,6 +5,7 @@
 #include "kubelet/worker.h"
 
 #define NO_EVENTS_RELIST_MS 1000
+#define SILENCE_NS (30 * NS_PER_SEC)
 
 struct pleg {
 	struct kubelet *k;
@@ -115,6 +116,9 @@ bool runtime_check(struct kubelet *k)
 		}
 	}
 	LOCKED(&k->lock);
+	// A runtime that is started anew is silent for a moment: that says nothing about the node.
+	if (!s && k->runtime_seen_mono && clock_mono(k->clock) - k->runtime_seen_mono < SILENCE_NS)
+		return false;
 	bool changed = runtime != k->runtime_ready || network != k->network_ready;
 	k->runtime_ready = runtime;
 	k->network_ready = network;

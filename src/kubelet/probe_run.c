@@ -15,32 +15,27 @@
 #define BODY_MAX 10240
 #define HEAD_MAX 65536
 
-bool exec_check(struct kubelet *k, struct arena *a, str container_id, const struct str_list *command, int timeout_ms, str *text,
-                bool *timed_out)
+enum check exec_check(struct kubelet *k, struct arena *a, str container_id, const struct str_list *command, int timeout_ms, str *text)
 {
 	struct error err = { 0 };
 	int seconds = timeout_ms > 0 ? (timeout_ms + 999) / 1000 : 0;
 	struct cri_v1_ExecSyncRequest r = { .container_id = container_id, .cmd = *command, .timeout = seconds };
 	// The runtime ends the command in time; ours is only for a runtime that hangs.
 	struct cri_v1_ExecSyncResponse *e = CRI(&k->cri, a, ExecSync, &r, timeout_ms > 0 ? timeout_ms + 5000 : 0, &err);
-	if (timed_out)
-		*timed_out = false;
 	if (e) {
 		str all = arena_concat(a, e->stdout, e->stderr);
 		*text = utf8_clean(a, str_sub(all, 0, BODY_MAX));
-		return e->exit_code == 0;
+		return e->exit_code == 0 ? CHECK_OK : CHECK_FAILED;
 	}
 	if (err.sys == GRPC_DEADLINE_EXCEEDED) {
 		str words = S("");
 		for (size_t i = 0; i < command->n; i++)
 			words = i ? arena_concat(a, words, S(" "), command->v[i]) : command->v[i];
 		*text = arena_printf(a, "command timed out: \"" STR_FMT "\" timed out after %ds", STR_ARG(words), seconds);
-		if (timed_out)
-			*timed_out = true;
-		return false;
+		return CHECK_FAILED;
 	}
 	*text = cri_error_text(a, &err);
-	return false;
+	return CHECK_ERROR;
 }
 
 static int64_t now_ms(void)
@@ -296,7 +291,6 @@ enum check probe_run(struct kubelet *k, struct arena *a, const struct core_v1_Co
                      str container_id, str pod_ip, int timeout_ms, str *text)
 {
 	int status;
-	bool timed_out;
 	if (h->exec) {
 		struct str_list command = { 0 };
 		struct str_map vars = { 0 };
@@ -304,7 +298,7 @@ enum check probe_run(struct kubelet *k, struct arena *a, const struct core_v1_Co
 			str_map_set(a, &vars, c->env.v[i].name, env_expand(a, c->env.v[i].value, &vars));
 		for (size_t i = 0; i < h->exec->command.n; i++)
 			*LIST_ADD(a, &command) = env_expand(a, h->exec->command.v[i], &vars);
-		return exec_check(k, a, container_id, &command, timeout_ms, text, &timed_out) ? CHECK_OK : CHECK_FAILED;
+		return exec_check(k, a, container_id, &command, timeout_ms, text);
 	}
 	if (h->httpGet)
 		return http_check(k, a, c, h->httpGet, pod_ip, "probe", timeout_ms, &status, text);

@@ -11,8 +11,7 @@ enum check probe_run(struct kubelet *k, struct arena *a, const struct core_v1_Co
 enum check http_check(struct kubelet *k, struct arena *a, const struct core_v1_Container *c, const struct core_v1_HTTPGetAction *h, str pod_ip,
                       const char *agent, int timeout_ms, int *status, str *text);
 enum check tcp_check(struct arena *a, str host, int port, int timeout_ms, str *text);
-// Runs a command; false: it failed, or did not end in time (*text: output, or why). *timed_out may be NULL.
-bool exec_check(struct kubelet *k, struct arena *a, str container_id, const struct str_list *command, int timeout_ms, str *text,
-                bool *timed_out);
+// Runs a command. CHECK_FAILED: it failed, or did not end in time (*text: output, or why); CHECK_ERROR: the runtime could not run it.
+enum check exec_check(struct kubelet *k, struct arena *a, str container_id, const struct str_list *command, int timeout_ms, str *text);
 
 #endif
