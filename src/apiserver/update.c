@@ -295,10 +295,9 @@ static void attempt(struct change *x)
 	}
 	buf_clear(&x->json);
 	encode_stored(&x->json, k, obj);
-	struct buf before = { 0 };
-	encode_stored(&before, k, old);
-	bool same = str_eq(buf_str(&before), buf_str(&x->json));
-	buf_free(&before);
+	struct buf spliced = { 0 };
+	bool same = cache_splice(&spliced, buf_str(&x->json), x->entry->revision, NULL, NULL, NULL) && str_eq(buf_str(&spliced), x->entry->json);
+	buf_free(&spliced);
 	bool gone = goes_away(k, obj);
 	x->commit.ops[0] = (struct store_op){ .kind = gone ? STORE_DELETE : STORE_PUT, .key = storage_key(a, k, x->u.ns, x->u.name), .value = buf_str(&x->json),
 		                              .if_mod_revision = x->entry->revision };
@@ -339,12 +338,12 @@ static void *put_body(struct call *c, struct kind *k, void *current, struct cach
 {
 	(void)current;
 	(void)entry;
-	void *obj;
-	size_t warnings = c->r.warnings.n;
-	// Decoded anew for each attempt, since admission and preparation change it in place.
-	if (!body_decode(c, k->message, k->api_version, k->name, &obj, s))
+	struct change *x = c->data;
+	void *obj = x->u.ctx;
+	// Decoded anew for further attempts, since admission and preparation change it in place.
+	x->u.ctx = NULL;
+	if (!obj && !body_decode(c, k->message, k->api_version, k->name, &obj, s))
 		return NULL;
-	(void)warnings;
 	return obj;
 }
 
@@ -371,7 +370,7 @@ void do_update(struct call *c)
 		reply_status(c, &s);
 		return;
 	}
-	struct update u = { .transform = put_body, .ns = c->r.info.ns, .name = c->r.info.name, .target = UPDATE_SPEC, .from_body = true };
+	struct update u = { .transform = put_body, .ns = c->r.info.ns, .name = c->r.info.name, .target = UPDATE_SPEC, .from_body = true, .ctx = obj };
 	if (c->sub)
 		u.target = str_eq(c->r.info.subresource, S("status")) ? UPDATE_STATUS : UPDATE_SUBRESOURCE;
 	else

@@ -11,7 +11,7 @@
 #include "base/heap.h"
 #include "json/json.h"
 
-enum { SLOW = 1 << 20, TAKE = 64, BOOKMARK_EVERY_MS = 10000, CROWD = 32, TOGETHER_MS = 4 };
+enum { SLOW = 1 << 20, TAKE = 64, BOOKMARK_EVERY_MS = 10000, CROWD = 32, TOGETHER_MS = 4, BIG_CROWD = 150, BIG_TOGETHER_MS = 15 };
 #define BOOKMARK_NS (55 * NS_PER_SEC)
 
 struct watcher {
@@ -40,6 +40,7 @@ struct resource_watch {
 	struct watcher *everything, *all;
 	struct map by_ns, by_name, by_node; // -> struct list_head *
 	_Atomic size_t n;
+	size_t broad;                 // of them: those that look at a whole namespace, or at everything
 	_Atomic bool dirty;
 	struct loop_state *ls;
 	int64_t last;                 // when events were handed out
@@ -424,11 +425,12 @@ static void dispatch_soon(struct resource_watch *rw)
 	int64_t now = clock_mono(rw->ls->s->clock);
 	if (rw->later)
 		return;
-	if (atomic_load(&rw->n) < CROWD || now - rw->last > TOGETHER_MS * NS_PER_MS) {
+	int64_t ms = rw->broad < CROWD ? 0 : rw->broad < BIG_CROWD ? TOGETHER_MS : BIG_TOGETHER_MS;
+	if (now - rw->last >= ms * NS_PER_MS) {
 		rw->last = now;
 		dispatch(rw);
 	} else {
-		rw->later = http_timer_start(rw->ls->loop, TOGETHER_MS, 0, dispatch_later, rw);
+		rw->later = http_timer_start(rw->ls->loop, ms, 0, dispatch_later, rw);
 	}
 }
 
@@ -559,6 +561,9 @@ static struct watcher **named_list(struct map *m, str key)
 	return &l->first;
 }
 
+static bool by_node(const struct watcher *w) { return w->m.node.n && str_eq(w->k->key_prefix, S("core/pods")); }
+static bool watcher_is_broad(const struct watcher *w) { return !by_node(w) && !w->m.name.n; }
+
 static void enlist(struct loop_state *ls, struct watcher *w)
 {
 	struct resource_watch *rw = &ls->resources[w->k->stored->index];
@@ -568,7 +573,8 @@ static void enlist(struct loop_state *ls, struct watcher *w)
 		cache_events_after(rw->k->cache, INT64_MAX, &rw->cursor, &oldest);
 	}
 	atomic_fetch_add(&rw->n, 1);
-	if (w->m.node.n && str_eq(w->k->key_prefix, S("core/pods")))
+	rw->broad += watcher_is_broad(w);
+	if (by_node(w))
 		put_in(w, named_list(&rw->by_node, w->m.node));
 	else if (w->m.name.n)
 		put_in(w, named_list(&rw->by_name, w->m.name));
@@ -617,6 +623,7 @@ static void watcher_over(struct call *c)
 	cache_view_done(&w->view);
 	buf_free(&w->last);
 	atomic_fetch_sub(&rw->n, 1);
+	rw->broad -= watcher_is_broad(w);
 	if (--ls->n == 0) {
 		http_timer_cancel(ls->timer);
 		ls->timer = NULL;
