@@ -144,6 +144,13 @@ static void mark(struct request *r, struct meta_v1_ObjectMeta *m, int64_t grace)
 		m->generation++;
 }
 
+static void warn_about_jobs(struct request *r, const struct meta_v1_DeleteOptions *o)
+{
+	if (!o->propagationPolicy && !o->orphanDependents)
+		request_warn(r, "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+		                "propagationPolicy=Orphan to suppress this warning");
+}
+
 // Changes d->obj as the deletion wants it; d->gone tells whether it goes at once. False: refused.
 static bool plan(struct deletion *d)
 {
@@ -152,8 +159,8 @@ static bool plan(struct deletion *d)
 	struct kind *k = d->k;
 	struct meta_v1_ObjectMeta *m = meta_of(k, d->obj);
 	const struct meta_v1_DeleteOptions *o = d->o;
-	if (str_eq(k->key_prefix, S("batch/jobs")) && !o->propagationPolicy && !o->orphanDependents)
-		request_warn(r, "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning");
+	if (str_eq(k->key_prefix, S("batch/jobs")))
+		warn_about_jobs(r, o);
 	if (!preconditions(d, m))
 		return false;
 	if (d->change)
@@ -497,6 +504,8 @@ void do_delete_collection(struct call *c)
 		return;
 	}
 	x->o = o;
+	if (str_eq(k->key_prefix, S("batch/jobs")))
+		warn_about_jobs(&c->r, o);
 	if (k->namespaced)
 		x->prefix = arena_concat(a, c->r.info.ns, S("/"));
 	struct cache_view view = cache_view_take(k->cache);

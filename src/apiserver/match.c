@@ -75,7 +75,7 @@ str scan_path(str json, const str *path, size_t n)
 	return str_n(p, (size_t)(skip_value(p, end) - p));
 }
 
-static const char labels_tag, fields_tag;
+static const char labels_tag, fields_tag, pod_tag;
 
 // One block: the map, then its entries. The pointer within can only be set once the block has its final place; every thread that
 // finds it unset writes the same value.
@@ -124,6 +124,19 @@ static bool scanned_text(struct cache_entry *e, str a, str b, str *value)
 	return memchr(value->p ? value->p : "", '\\', value->n) == NULL;
 }
 
+// Where the text stands in the entry's JSON is kept with it.
+static bool pod_text(struct cache_entry *e, int which, str a, str b, str *value)
+{
+	const struct cache_side *side = cache_side_find(&e->sides, &pod_tag, which);
+	if (!side) {
+		if (!scanned_text(e, a, b, value))
+			return false;
+		side = cache_side_add(&e->sides, &pod_tag, which, str_n((const char *)value, sizeof(*value)));
+	}
+	memcpy(value, side->bytes.p, sizeof(*value));
+	return true;
+}
+
 // All fields that the kind can be selected by, evaluated once: for each path of strategy->field_paths its length and text.
 static str entry_field(struct kind *k, struct cache_entry *e, str path)
 {
@@ -132,9 +145,9 @@ static str entry_field(struct kind *k, struct cache_entry *e, str path)
 	str value;
 	if (str_eq(k->key_prefix, S("core/pods"))) {
 		// What kubelets and the scheduler ask for needs no decoding.
-		if (str_eq(path, S("spec.nodeName")) && scanned_text(e, S("spec"), S("nodeName"), &value))
+		if (str_eq(path, S("spec.nodeName")) && pod_text(e, 0, S("spec"), S("nodeName"), &value))
 			return value;
-		if (str_eq(path, S("status.phase")) && scanned_text(e, S("status"), S("phase"), &value))
+		if (str_eq(path, S("status.phase")) && pod_text(e, 1, S("status"), S("phase"), &value))
 			return value;
 	}
 	const struct cache_side *side = cache_side_find(&e->sides, &fields_tag, 0);
