@@ -1,5 +1,6 @@
 // What a node checks itself before it runs a pod: the scheduler may have been wrong, or not asked. Rule: upstream
 // lifecycle/predicate.go; the reasons are part of the API.
+#include "base/io.h"
 #include "kubelet/worker.h"
 #include "object/meta.h"
 #include "schema/quantity.h"
@@ -75,6 +76,48 @@ static bool port_clash(const struct core_v1_Pod *x, const struct core_v1_Pod *y)
 	return false;
 }
 
+// Settings of the kernel that stay within a pod's namespaces and cannot hurt others.
+static bool sysctl_admit(struct arena *a, const struct core_v1_Pod *pod, str *message)
+{
+	static const char *const safe[] = {
+		"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range",
+		"net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout",
+		"net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
+	};
+	for (size_t i = 0; pod->spec.securityContext && i < pod->spec.securityContext->sysctls.n; i++) {
+		str name = pod->spec.securityContext->sysctls.v[i].name;
+		char *dotted = arena_cstr(a, name);
+		bool listed = false;
+		for (char *p = dotted; *p; p++)
+			*p = *p == '/' ? '.' : *p;
+		for (size_t j = 0; j < ARRAY_LEN(safe) && !listed; j++)
+			listed = strcmp(dotted, safe[j]) == 0;
+		bool net = strncmp(dotted, "net.", 4) == 0;
+		const char *why = !listed ? "not allowlisted" : net && host_network(pod) ? "not allowed with host net enabled"
+		                : !net && pod->spec.hostIPC ? "not allowed with host ipc enabled" : NULL;
+		if (why) {
+			*message = arena_printf(a, "forbidden sysctl: \"" STR_FMT "\" %s", STR_ARG(name), why);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool wants_apparmor(const struct core_v1_AppArmorProfile *p)
+{
+	return p && !str_eqc(p->type, "Unconfined");
+}
+
+static bool apparmor_admit(struct arena *a, const struct core_v1_Pod *pod)
+{
+	struct error err = { 0 };
+	str enabled;
+	bool wanted = pod->spec.securityContext && wants_apparmor(pod->spec.securityContext->appArmorProfile);
+	for (size_t i = 0; i < pod->spec.containers.n; i++)
+		wanted |= pod->spec.containers.v[i].securityContext && wants_apparmor(pod->spec.containers.v[i].securityContext->appArmorProfile);
+	return !wanted || (io_read_file(a, "/sys/module/apparmor/parameters/enabled", 16, &enabled, &err) && str_has_prefix(enabled, S("Y")));
+}
+
 bool pod_admit(struct kubelet *k, struct arena *a, const struct core_v1_Pod *pod, str *reason, str *message)
 {
 	struct quantity_map wanted = { 0 }, used = { 0 };
@@ -82,6 +125,10 @@ bool pod_admit(struct kubelet *k, struct arena *a, const struct core_v1_Pod *pod
 	bool clash = false;
 	if (pod->spec.os && pod->spec.os->name.n && !str_eqc(pod->spec.os->name, "linux"))
 		return reject(reason, message, "PodOSNotSupported", S("Failed to admit pod as the OS field doesn't match node OS"));
+	if (!sysctl_admit(a, pod, message))
+		return reject(reason, message, "SysctlForbidden", *message);
+	if (!apparmor_admit(a, pod))
+		return reject(reason, message, "AppArmor", S("Cannot enforce AppArmor: AppArmor is not enabled on the host"));
 	for (struct map_slot *s = NULL; (s = map_each(&k->workers, s));) {
 		struct worker *w = s->value;
 		const struct core_v1_Pod *other = object_of(w->pod);

@@ -1,12 +1,14 @@
 #include "kubelet/images.h"
 
 #include <stdlib.h>
+#include <time.h>
 #include <sys/statvfs.h>
 
 #include "kubelet/objects.h"
 
 #define PULL_MS (60 * 60 * 1000)
 #define CALL_MS (2 * 60 * 1000)
+#define LOOK_MS 200 // whether the pod is still wanted
 
 static bool fail(str *reason, str *message, const char *why, str text)
 {
@@ -53,6 +55,77 @@ static struct image_info info_of(const struct cri_v1_Image *m)
 	return i;
 }
 
+// A pull goes on for as long as it takes, but a pod that is deleted does not wait for it: then it ends by itself.
+struct pull_job {
+	struct kubelet *k;
+	struct arena *arena; // of the request and the answer
+	struct cri_v1_PullImageRequest *request;
+	struct cri_v1_PullImageResponse *answer;
+	struct error err;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool done, left;     // the caller has gone
+};
+
+static void pull_free(struct pull_job *j)
+{
+	pthread_mutex_destroy(&j->lock);
+	pthread_cond_destroy(&j->changed);
+	arena_free(j->arena);
+	free(j);
+}
+
+static void pull_run(void *ctx)
+{
+	struct pull_job *j = ctx;
+	struct cri_v1_PullImageResponse *answer = CRI_IMAGE(&j->k->cri, j->arena, PullImage, j->request, PULL_MS, &j->err);
+	pthread_mutex_lock(&j->lock);
+	j->answer = answer;
+	j->done = true;
+	bool left = j->left;
+	pthread_cond_signal(&j->changed);
+	pthread_mutex_unlock(&j->lock);
+	if (left)
+		pull_free(j);
+}
+
+// The image's reference (in the arena); empty: err says why not.
+static str pull_once(struct worker *w, struct arena *a, const struct cri_v1_PullImageRequest *r, struct error *err)
+{
+	struct kubelet *k = w->k;
+	struct pull_job *j = HEAP_NEW(struct pull_job);
+	pthread_condattr_t attr;
+	str ref = S("");
+	j->k = k;
+	j->arena = arena_new(0);
+	j->request = schema_clone(j->arena, cri_v1_PullImageRequest_desc, r);
+	pthread_mutex_init(&j->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&j->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	task_run(k->tasks, pull_run, j);
+	pthread_mutex_lock(&j->lock);
+	while (!j->done && !j->left) {
+		int64_t at = clock_mono(k->clock) + LOOK_MS * NS_PER_MS;
+		struct timespec ts = { at / NS_PER_SEC, at % NS_PER_SEC };
+		pthread_cond_timedwait(&j->changed, &j->lock, &ts);
+		j->left = !j->done && worker_must_end(w);
+	}
+	bool left = j->left;
+	pthread_mutex_unlock(&j->lock);
+	if (left) {
+		grpc_error(err, GRPC_CANCELLED, "the pod is being deleted");
+		return ref;
+	}
+	if (j->answer)
+		ref = arena_dup(a, j->answer->image_ref.n ? j->answer->image_ref : j->request->image->image);
+	else
+		*err = j->err;
+	pull_free(j);
+	return ref;
+}
+
 static bool pull(struct worker *w, struct arena *a, const struct core_v1_Pod *pod, const struct core_v1_Container *c, str image,
                  struct cri_v1_PodSandboxConfig *sandbox, struct image_info *out, str *reason, str *message)
 {
@@ -71,13 +144,13 @@ static bool pull(struct worker *w, struct arena *a, const struct core_v1_Pod *po
 	container_event(k, a, pod, c->name, "Normal", "Pulling", "Pulling image \"" STR_FMT "\"", STR_ARG(c->image));
 	credentials(w, a, pod, image, &auths);
 	struct cri_v1_ImageSpec spec = { .image = image, .annotations = pod->metadata.annotations, .user_specified_image = c->image };
-	struct cri_v1_PullImageResponse *answer = NULL;
+	str ref = S("");
 	k->counters[COUNT_PULLS]++;
-	for (size_t i = 0; !answer && i < MAX(auths.n, 1); i++) {
+	for (size_t i = 0; !ref.n && i < MAX(auths.n, 1); i++) {
 		struct cri_v1_PullImageRequest r = { .image = &spec, .auth = auths.n ? &auths.v[i] : NULL, .sandbox_config = sandbox };
-		answer = CRI_IMAGE(&k->cri, a, PullImage, &r, PULL_MS, &err);
+		ref = pull_once(w, a, &r, &err);
 	}
-	if (!answer) {
+	if (!ref.n) {
 		str text = cri_error_text(a, &err);
 		container_event(k, a, pod, c->name, "Warning", "Failed", "Failed to pull image \"" STR_FMT "\": " STR_FMT, STR_ARG(c->image),
 		                STR_ARG(text));
@@ -89,14 +162,14 @@ static bool pull(struct worker *w, struct arena *a, const struct core_v1_Pod *po
 	free(n->pull_error);
 	n->pull_error = NULL;
 	int64_t took = (clock_mono(k->clock) - now) / NS_PER_MS * NS_PER_MS;
-	const struct cri_v1_Image *there = image_status(k, a, answer->image_ref.n ? answer->image_ref : image, &err);
+	const struct cri_v1_Image *there = image_status(k, a, ref, &err);
 	container_event(k, a, pod, c->name, "Normal", "Pulled",
 	                "Successfully pulled image \"" STR_FMT "\" in " STR_FMT " (" STR_FMT " including waiting). Image size: %llu bytes.",
 	                STR_ARG(c->image), STR_ARG(duration_text(a, took)), STR_ARG(duration_text(a, took)),
 	                (unsigned long long)(there ? there->size : 0));
 	*out = info_of(there);
 	if (!out->id.n)
-		out->id = answer->image_ref;
+		out->id = ref;
 	return true;
 }
 

@@ -279,6 +279,37 @@ static void flags(void **state)
 	arena_free(a);
 }
 
+static void configuration_file(void **state)
+{
+	struct arena *a = arena_new(0);
+	struct kubelet_config c;
+	struct error err = { 0 };
+	char path[] = "/tmp/kubelet-test-XXXXXX";
+	close(mkstemp(path));
+	assert_true(io_write_file(path, S("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nclusterDNS: [10.0.0.10, 10.0.0.11]\n"
+	                                  "clusterDomain: example.org\nmaxPods: 20\nnodeStatusUpdateFrequency: 1m30s\nregisterNode: false\n"
+	                                  "authentication: {x509: {clientCAFile: /ca}, webhook: {enabled: false}}\n"
+	                                  "systemReserved: {cpu: 100m, memory: 1Gi}\nkubeReserved: {cpu: 200m}\ncontainerLogMaxSize: 5Mi\n"), 0600, &err));
+	const char *args[] = { "kubelet", "--config", path, "--kubeconfig=/k", "--max-pods=30" };
+	if (!kubelet_config_load(a, (int)ARRAY_LEN(args), (char **)(uintptr_t)args, &c, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(c.max_pods, 30); // the flag wins
+	assert_int_equal(c.cluster_dns.n, 2);
+	assert_string_equal(c.cluster_domain, "example.org");
+	assert_string_equal(c.client_ca, "/ca");
+	assert_int_equal(c.status_ms, 90000);
+	assert_int_equal(c.log_max_size, 5 << 20);
+	assert_false(c.register_node);
+	assert_false(c.webhook_authn);
+	assert_int_equal(c.reserved.n, 2);
+	assert_true(str_eqc(c.reserved.v[0].value.s, "300m"));
+	assert_true(io_write_file(path, S("kind: KubeletConfiguration\nwings: 2\n"), 0600, &err));
+	assert_false(kubelet_config_load(a, (int)ARRAY_LEN(args), (char **)(uintptr_t)args, &c, &err));
+	assert_true(str_contains(str_c(err.text), S("field wings is not supported")));
+	unlink(path);
+	arena_free(a);
+}
+
 static void small_things(void **state)
 {
 	struct arena *a = arena_new(0);
@@ -304,7 +335,7 @@ int main(void)
 		cmocka_unit_test(backoff_doubles_and_forgets), cmocka_unit_test(image_names), cmocka_unit_test(credentials_by_registry),
 		cmocka_unit_test(log_records), cmocka_unit_test(logs_as_asked_for), cmocka_unit_test(old_logs_are_compressed_and_removed),
 		cmocka_unit_test(volumes_are_replaced_at_once),
-		cmocka_unit_test(tasks_run_on_demand), cmocka_unit_test(flags), cmocka_unit_test(small_things),
+		cmocka_unit_test(tasks_run_on_demand), cmocka_unit_test(flags), cmocka_unit_test(configuration_file), cmocka_unit_test(small_things),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

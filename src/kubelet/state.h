@@ -130,6 +130,8 @@ struct worker *worker_find_name(struct kubelet *k, str ns, str name);
 void worker_wake(struct worker *w);
 // The pod as the API has it; a reference.
 struct object_ref *worker_pod(struct worker *w);
+// Whether the pod shall run no longer (deleted, past its deadline, rejected).
+bool worker_must_end(struct worker *w);
 struct note *worker_note(struct worker *w, str container);
 void worker_fail(struct worker *w, str container, str reason, str message); // remembers why
 void worker_clear_failure(struct worker *w, str container);

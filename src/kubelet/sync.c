@@ -77,11 +77,6 @@ static void set_phase(struct worker *w, enum phase phase)
 		w->phase = phase;
 }
 
-static bool must_end(struct worker *w)
-{
-	LOCKED(&w->k->lock);
-	return w->phase != PHASE_SYNC;
-}
 
 // --- Running -------------------------------------------------------------------------------------------------------------
 
@@ -174,7 +169,7 @@ static bool make_sandbox(struct worker *w, struct arena *a, const struct core_v1
 	struct error err = { 0 };
 	w->own.known_new = false;
 	if (!sandbox_start(k, a, pod, config, id, &err)) {
-		if (!must_end(w))
+		if (!worker_must_end(w))
 			pod_event(k, pod, "Warning", "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", err.text);
 		log_warn("pod %s/%s: sandbox: %s", w->ns, w->name, err.text);
 		return false;
@@ -231,7 +226,7 @@ static bool act(struct worker *w, struct arena *a, const struct core_v1_Pod *pod
 				return true;
 			}
 	}
-	if (must_end(w))
+	if (worker_must_end(w))
 		return changed;
 	prune_init(w, a, pod, rt, false);
 	if (!do_it->create_sandbox && do_it->init_start.n == 0 && do_it->start.n == 0)
@@ -247,7 +242,7 @@ static bool act(struct worker *w, struct arena *a, const struct core_v1_Pod *pod
 	struct str_list ips = host_network(pod) ? k->host_ips : rt_pod_ips(rt);
 	if (do_it->kill.n && rt_pod_fetch(&k->cri, a, str_c(w->uid), rt, &err))
 		ips = host_network(pod) ? k->host_ips : rt_pod_ips(rt); // what was killed has ended: its back-off counts from then
-	for (size_t i = 0; i < do_it->init_start.n && !must_end(w); i++) {
+	for (size_t i = 0; i < do_it->init_start.n && !worker_must_end(w); i++) {
 		const struct core_v1_Container *c = &pod->spec.initContainers.v[do_it->init_start.v[i]];
 		changed = true;
 		if (!pod_container_start(w, a, pod, c, rt, sandbox_id, config, &ips)) {
@@ -256,7 +251,7 @@ static bool act(struct worker *w, struct arena *a, const struct core_v1_Pod *pod
 				return true;
 		}
 	}
-	for (size_t i = 0; i < do_it->start.n && !must_end(w); i++) {
+	for (size_t i = 0; i < do_it->start.n && !worker_must_end(w); i++) {
 		changed = true;
 		if (!pod_container_start(w, a, pod, &pod->spec.containers.v[do_it->start.v[i]], rt, sandbox_id, config, &ips))
 			*ok = false;
@@ -303,7 +298,7 @@ bool sync_running(struct worker *w, struct arena *a, const struct core_v1_Pod *p
 		set_phase(w, PHASE_TERMINATING);
 		return true;
 	}
-	if (must_end(w))
+	if (worker_must_end(w))
 		return true;
 	pthread_mutex_lock(&k->lock);
 	bool network = k->network_ready, runtime = k->runtime_ready;
@@ -346,7 +341,7 @@ bool sync_running(struct worker *w, struct arena *a, const struct core_v1_Pod *p
 		k->counters[COUNT_SYNC_ERRORS]++;
 		retry_later(w);
 	}
-	return must_end(w);
+	return worker_must_end(w);
 }
 
 // --- Ending --------------------------------------------------------------------------------------------------------------

@@ -84,6 +84,12 @@ struct object_ref *worker_pod(struct worker *w)
 	return w->pod ? object_ref(w->pod) : NULL;
 }
 
+bool worker_must_end(struct worker *w)
+{
+	LOCKED(&w->k->lock);
+	return w->phase != PHASE_SYNC;
+}
+
 struct note *worker_note(struct worker *w, str container)
 {
 	for (struct note *n = w->own.notes; n; n = n->next)
@@ -316,6 +322,8 @@ static void pod_added(struct kubelet *k, struct object_ref *ref)
 		pod_event(k, pod, "Warning", arena_cstr(a, reason), STR_FMT, STR_ARG(message));
 }
 
+#define RECONCILE_MS 100 // our own writes come back within this time and find nothing to do
+
 void worker_pod_changed(struct object_ref *old, struct object_ref *obj, void *ctx)
 {
 	struct kubelet *k = ctx;
@@ -340,6 +348,9 @@ void worker_pod_changed(struct object_ref *old, struct object_ref *obj, void *ct
 		w->pod = object_ref(obj);
 		if (pod->metadata.deletionTimestamp)
 			end_with(w, pod->metadata.deletionGracePeriodSeconds ? *pod->metadata.deletionGracePeriodSeconds : -1);
+		// Somebody else may have written our part of the status (Ready=False while the node was silent): look, and say it again.
+		if (w->task && w->status && w->status_sent == w->status_version)
+			task_after(w->status_task, RECONCILE_MS);
 	}
 	if (wake && w->task)
 		task_now(w->task);
