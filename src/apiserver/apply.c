@@ -303,7 +303,7 @@ static void *apply_configuration(struct call *c, struct kind *k, void *current, 
 {
 	struct arena *a = c->r.arena;
 	struct error err = { 0 };
-	struct value *config;
+	struct value *config = NULL;
 	if (!read_body(c, k, &config, s))
 		return NULL;
 	struct fieldtype root = fieldtype_root(k->message);
