@@ -3,11 +3,13 @@
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 
 #include "base/io.h"
@@ -312,8 +314,12 @@ static void stop_pause(struct runtime *rt, struct sandbox *s)
 	struct process p = s->pause;
 	s->pause = (struct process){ 0 };
 	unlock(rt);
-	if (process_alive(&p))
-		kill(p.pid, SIGKILL);
+	_cleanup_close_ int fd = p.pid > 0 ? (int)syscall(SYS_pidfd_open, p.pid, 0) : -1;
+	if (fd >= 0 && process_alive(&p)) {
+		syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+		// Its group can be removed only when it is gone.
+		poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 2000);
+	}
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	const char *group = s->config && p.pid ? pause_cgroup(a, s) : NULL;
 	if (group)
