@@ -11,7 +11,14 @@
 #include "client/thread.h"
 #include "schema_gen.h"
 
-enum { LIST_PAGE = 500, MAX_RETRIES = 10, MAX_RETRY_AFTER_S = 60, TOKEN_AGE_S = 10, MAX_TOKEN = 64 << 10, ACCOUNT_TOKEN_S = 3600 };
+enum {
+	LIST_PAGE = 500,
+	MAX_RETRIES = 10,
+	MAX_RETRY_AFTER_S = 60,
+	TOKEN_AGE_S = 10,
+	MAX_TOKEN = 64 << 10,
+	ACCOUNT_TOKEN_S = 3600
+};
 
 struct client {
 	struct arena *arena;
@@ -57,7 +64,8 @@ static str current_token(struct arena *a, void *ctx)
 	return arena_dup(a, str_c(c->file_token));
 }
 
-struct client *client_from_kubeconfig(const char *path, const char *user_agent, const struct clock *clock, const struct rng *rng, struct error *err)
+struct client *client_from_kubeconfig(const char *path, const char *user_agent, const struct clock *clock,
+                                      const struct rng *rng, struct error *err)
 {
 	struct arena *a = arena_new(0);
 	struct kubeconfig k;
@@ -70,11 +78,17 @@ struct client *client_from_kubeconfig(const char *path, const char *user_agent, 
 	pthread_mutex_init(&c->lock, NULL);
 	if (!str_empty(k.token_file))
 		c->token_file = arena_cstr(a, k.token_file);
-	struct http_client_opts o = { .base_url = k.server, .user_agent = arena_dup(a, str_c(user_agent)), .token_ctx = c };
+	struct http_client_opts o = { .base_url = k.server,
+		                      .user_agent = arena_dup(a, str_c(user_agent)),
+		                      .token_ctx = c };
 	if (c->token_file || !str_empty(c->token))
 		o.token = current_token;
 	if (str_has_prefix(k.server, S("https://"))) {
-		struct tls_client_opts t = { .ca_pem = k.ca_pem, .cert_pem = k.cert_pem, .key_pem = k.key_pem, .insecure = k.insecure, .server_name = k.server_name };
+		struct tls_client_opts t = { .ca_pem = k.ca_pem,
+			                     .cert_pem = k.cert_pem,
+			                     .key_pem = k.key_pem,
+			                     .insecure = k.insecure,
+			                     .server_name = k.server_name };
 		o.tls = tls_client_new(&t, err);
 		if (!o.tls) {
 			client_free(c);
@@ -86,7 +100,8 @@ struct client *client_from_kubeconfig(const char *path, const char *user_agent, 
 	if (o.tls)
 		tls_unref(o.tls);
 	c->bearer_opts = (struct http_client_opts){ .base_url = o.base_url, .user_agent = o.user_agent };
-	c->bearer_tls = (struct tls_client_opts){ .ca_pem = k.ca_pem, .insecure = k.insecure, .server_name = k.server_name };
+	c->bearer_tls =
+	        (struct tls_client_opts){ .ca_pem = k.ca_pem, .insecure = k.insecure, .server_name = k.server_name };
 	if (!c->http) {
 		client_free(c);
 		return NULL;
@@ -111,8 +126,13 @@ struct client *client_as_service_account(struct client *base, str ns, str name, 
 	}
 	struct arena *a = arena_new(512);
 	struct client *c = ARENA_NEW(a, struct client);
-	*c = (struct client){ .arena = a, .clock = base->clock, .rng = base->rng, .http = base->bearer, .base = base, .account_ns = arena_dup(a, ns),
-		.account = arena_dup(a, name) };
+	*c = (struct client){ .arena = a,
+		              .clock = base->clock,
+		              .rng = base->rng,
+		              .http = base->bearer,
+		              .base = base,
+		              .account_ns = arena_dup(a, ns),
+		              .account = arena_dup(a, name) };
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
 }
@@ -122,12 +142,15 @@ static const struct authentication_v1_TokenRequest *request_token(struct client 
 	const struct resource_desc *token = schema_resource(S(""), S("v1"), S("serviceaccounts/token"));
 	int64_t seconds = ACCOUNT_TOKEN_S;
 	struct authentication_v1_TokenRequest body = { .spec = { .expirationSeconds = &seconds } };
-	const struct authentication_v1_TokenRequest *made = client_create_sub(c->base, a, token, c->account_ns, c->account, &body, err);
+	const struct authentication_v1_TokenRequest *made =
+	        client_create_sub(c->base, a, token, c->account_ns, c->account, &body, err);
 	if (made || err->code != 404)
 		return made;
 	*err = (struct error){ 0 };
 	struct core_v1_ServiceAccount account = { .metadata = { .name = c->account, .namespace = c->account_ns } };
-	if (!client_create(c->base, a, schema_resource(S(""), S("v1"), S("serviceaccounts")), c->account_ns, &account, err) && !error_is(err, "AlreadyExists"))
+	if (!client_create(c->base, a, schema_resource(S(""), S("v1"), S("serviceaccounts")), c->account_ns, &account,
+	                   err) &&
+	    !error_is(err, "AlreadyExists"))
 		return NULL;
 	*err = (struct error){ 0 };
 	return client_create_sub(c->base, a, token, c->account_ns, c->account, &body, err);
@@ -141,7 +164,8 @@ static bool authorization(struct client *c, struct arena *a, bool fresh, str *ou
 	if (fresh || !c->account_token || now > c->account_token_until) {
 		const struct authentication_v1_TokenRequest *t = request_token(c, a, err);
 		if (!t)
-			return error_wrap(err, "token of service account " STR_FMT "/" STR_FMT, STR_ARG(c->account_ns), STR_ARG(c->account));
+			return error_wrap(err, "token of service account " STR_FMT "/" STR_FMT, STR_ARG(c->account_ns),
+			                  STR_ARG(c->account));
 		free(c->account_token);
 		c->account_token = heap_cstr(t->status.token);
 		int64_t lives = t->status.expirationTimestamp.sec - clock_wall(c->clock) / NS_PER_SEC;
@@ -164,20 +188,50 @@ void client_free(struct client *c)
 	arena_free(c->arena);
 }
 
-const struct clock *client_clock(const struct client *c) { return c->clock; }
-const struct rng *client_rng(const struct client *c) { return c->rng; }
-struct http_client *client_http(const struct client *c) { return c->http; }
-str client_namespace(const struct client *c) { return str_empty(c->ns) ? S("default") : c->ns; }
+const struct clock *client_clock(const struct client *c)
+{
+	return c->clock;
+}
+const struct rng *client_rng(const struct client *c)
+{
+	return c->rng;
+}
+struct http_client *client_http(const struct client *c)
+{
+	return c->http;
+}
+str client_namespace(const struct client *c)
+{
+	return str_empty(c->ns) ? S("default") : c->ns;
+}
 
 // --- Errors ---
 
-static const struct { const char *reason; int code; } reasons[] = {
+static const struct {
+	const char *reason;
+	int code;
+} reasons[] = {
 	// The first of a code is taken where the text is unknown.
-	{ "BadRequest", 400 }, { "Unauthorized", 401 }, { "Forbidden", 403 }, { "NotFound", 404 }, { "MethodNotAllowed", 405 },
-	{ "NotAcceptable", 406 }, { "Conflict", 409 }, { "AlreadyExists", 409 }, { "Expired", 410 }, { "Gone", 410 },
-	{ "RequestEntityTooLarge", 413 }, { "UnsupportedMediaType", 415 }, { "Invalid", 422 }, { "TooManyRequests", 429 },
-	{ "InternalError", 500 }, { "ServerTimeout", 500 }, { "ServiceUnavailable", 503 }, { "Timeout", 504 },
-	{ "StoreReadError", 500 }, { "Unknown", 0 },
+	{ "BadRequest", 400 },
+	{ "Unauthorized", 401 },
+	{ "Forbidden", 403 },
+	{ "NotFound", 404 },
+	{ "MethodNotAllowed", 405 },
+	{ "NotAcceptable", 406 },
+	{ "Conflict", 409 },
+	{ "AlreadyExists", 409 },
+	{ "Expired", 410 },
+	{ "Gone", 410 },
+	{ "RequestEntityTooLarge", 413 },
+	{ "UnsupportedMediaType", 415 },
+	{ "Invalid", 422 },
+	{ "TooManyRequests", 429 },
+	{ "InternalError", 500 },
+	{ "ServerTimeout", 500 },
+	{ "ServiceUnavailable", 503 },
+	{ "Timeout", 504 },
+	{ "StoreReadError", 500 },
+	{ "Unknown", 0 },
 };
 
 const char *client_reason(str reason, int code)
@@ -202,8 +256,9 @@ bool client_error_of(struct arena *a, const struct http_answer *answer, struct e
 		}
 	}
 	str text = str_trim(answer->body);
-	return error_api(err, answer->status, client_reason(S(""), answer->status), "the server answered %d %s%s" STR_FMT, answer->status,
-	                 http_status_text(answer->status), text.n ? ": " : "", STR_ARG(str_sub(text, 0, 300)));
+	return error_api(err, answer->status, client_reason(S(""), answer->status),
+	                 "the server answered %d %s%s" STR_FMT, answer->status, http_status_text(answer->status),
+	                 text.n ? ": " : "", STR_ARG(str_sub(text, 0, 300)));
 }
 
 int64_t client_retry_after(const struct http_answer *answer)
@@ -218,8 +273,8 @@ int64_t client_retry_after(const struct http_answer *answer)
 
 str client_path(struct arena *a, str group, str version, str resource, str ns)
 {
-	return arena_concat(a, str_empty(group) ? S("/api/") : S("/apis/"), group, str_empty(group) ? S("") : S("/"), version,
-	                    str_empty(ns) ? S("") : S("/namespaces/"), ns, S("/"), resource);
+	return arena_concat(a, str_empty(group) ? S("/api/") : S("/apis/"), group, str_empty(group) ? S("") : S("/"),
+	                    version, str_empty(ns) ? S("") : S("/namespaces/"), ns, S("/"), resource);
 }
 
 static str object_path(struct arena *a, const struct resource_desc *r, str ns, str name, str subresource)
@@ -227,13 +282,15 @@ static str object_path(struct arena *a, const struct resource_desc *r, str ns, s
 	str resource = schema_text(r->resource), main_resource, sub;
 	if (str_split(resource, '/', &main_resource, &sub) && str_empty(subresource))
 		subresource = sub;
-	str path = client_path(a, schema_text(r->group), schema_text(r->version), main_resource, r->namespaced ? ns : S(""));
-	return arena_concat(a, path, str_empty(name) ? S("") : S("/"), name, str_empty(subresource) ? S("") : S("/"), subresource);
+	str path = client_path(a, schema_text(r->group), schema_text(r->version), main_resource,
+	                       r->namespaced ? ns : S(""));
+	return arena_concat(a, path, str_empty(name) ? S("") : S("/"), name, str_empty(subresource) ? S("") : S("/"),
+	                    subresource);
 }
 
 // One call; waits and tries again where the server asks for it (429, or 5xx with Retry-After).
-static bool call(struct client *c, struct arena *a, const char *method, str path, str content_type, str accept, str body, struct http_answer *answer,
-                 struct error *err)
+static bool call(struct client *c, struct arena *a, const char *method, str path, str content_type, str accept,
+                 str body, struct http_answer *answer, struct error *err)
 {
 	struct http_call h = { .method = method, .path = path, .body = body };
 	http_header_add(a, &h.headers, S("accept"), accept);
@@ -272,9 +329,12 @@ static const struct message_desc *body_of(const struct resource_desc *r)
 }
 
 // The object as JSON; apiVersion and kind are filled in where the caller left them out (the copy is shallow).
-static void encode(struct arena *a, struct buf *to, const struct resource_desc *r, const struct message_desc *m, const void *obj)
+static void encode(struct arena *a, struct buf *to, const struct resource_desc *r, const struct message_desc *m,
+                   const void *obj)
 {
-	struct { str api_version, kind; } *head;
+	struct {
+		str api_version, kind;
+	} * head;
 	const void *whole = obj;
 	if (m->flags & MF_TYPEMETA) {
 		head = arena_alloc(a, m->size);
@@ -285,15 +345,16 @@ static void encode(struct arena *a, struct buf *to, const struct resource_desc *
 			if (r->body_group_version)
 				head->api_version = schema_text(r->body_group_version);
 			else
-				head->api_version = str_empty(group) ? version : arena_concat(a, group, S("/"), version);
+				head->api_version =
+				        str_empty(group) ? version : arena_concat(a, group, S("/"), version);
 		}
 		whole = head;
 	}
 	schema_to_json(to, m, whole);
 }
 
-static void *send_object(struct client *c, struct arena *a, const char *method, const struct resource_desc *r, const struct message_desc *m, str path,
-                         const void *obj, struct error *err)
+static void *send_object(struct client *c, struct arena *a, const char *method, const struct resource_desc *r,
+                         const struct message_desc *m, str path, const void *obj, struct error *err)
 {
 	_cleanup_buf_ struct buf body = { 0 };
 	encode(a, &body, r, m, obj);
@@ -311,32 +372,38 @@ void *client_get(struct client *c, struct arena *a, const struct resource_desc *
 	return schema_from_json(a, body_of(r), answer.body, NULL, err);
 }
 
-void *client_create(struct client *c, struct arena *a, const struct resource_desc *r, str ns, const void *obj, struct error *err)
+void *client_create(struct client *c, struct arena *a, const struct resource_desc *r, str ns, const void *obj,
+                    struct error *err)
 {
 	return send_object(c, a, "POST", r, body_of(r), object_path(a, r, ns, S(""), S("")), obj, err);
 }
 
-void *client_update(struct client *c, struct arena *a, const struct resource_desc *r, const char *subresource, const void *obj, struct error *err)
+void *client_update(struct client *c, struct arena *a, const struct resource_desc *r, const char *subresource,
+                    const void *obj, struct error *err)
 {
 	const struct meta_v1_ObjectMeta *meta = object_meta(body_of(r), (void *)(uintptr_t)obj);
 	if (!meta) {
 		error_set(err, "client_update: " STR_FMT " has no metadata", STR_ARG(schema_text(r->kind)));
 		return NULL;
 	}
-	return send_object(c, a, "PUT", r, body_of(r), object_path(a, r, meta->namespace, meta->name, str_c(subresource)), obj, err);
+	return send_object(c, a, "PUT", r, body_of(r),
+	                   object_path(a, r, meta->namespace, meta->name, str_c(subresource)), obj, err);
 }
 
-void *client_patch(struct client *c, struct arena *a, const struct resource_desc *r, const char *subresource, str ns, str name, enum patch_type type,
-                   str patch, struct error *err)
+void *client_patch(struct client *c, struct arena *a, const struct resource_desc *r, const char *subresource, str ns,
+                   str name, enum patch_type type, str patch, struct error *err)
 {
-	static const char *const types[] = { "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json" };
+	static const char *const types[] = { "application/json-patch+json", "application/merge-patch+json",
+		                             "application/strategic-merge-patch+json" };
 	struct http_answer answer;
-	if (!call(c, a, "PATCH", object_path(a, r, ns, name, str_c(subresource)), str_c(types[type]), S("application/json"), patch, &answer, err))
+	if (!call(c, a, "PATCH", object_path(a, r, ns, name, str_c(subresource)), str_c(types[type]),
+	          S("application/json"), patch, &answer, err))
 		return NULL;
 	return schema_from_json(a, body_of(r), answer.body, NULL, err);
 }
 
-bool client_delete(struct client *c, const struct resource_desc *r, str ns, str name, const struct delete_opts *o, struct error *err)
+bool client_delete(struct client *c, const struct resource_desc *r, str ns, str name, const struct delete_opts *o,
+                   struct error *err)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	_cleanup_buf_ struct buf body = { 0 };
@@ -358,19 +425,23 @@ bool client_delete(struct client *c, const struct resource_desc *r, str ns, str 
 		schema_to_json(&body, meta_v1_DeleteOptions_desc, &d);
 	}
 	struct http_answer answer;
-	return call(c, a, "DELETE", object_path(a, r, ns, name, S("")), S("application/json"), S("application/json"), buf_str(&body), &answer, err);
+	return call(c, a, "DELETE", object_path(a, r, ns, name, S("")), S("application/json"), S("application/json"),
+	            buf_str(&body), &answer, err);
 }
 
-void *client_create_sub(struct client *c, struct arena *a, const struct resource_desc *sub, str ns, str name, const void *body, struct error *err)
+void *client_create_sub(struct client *c, struct arena *a, const struct resource_desc *sub, str ns, str name,
+                        const void *body, struct error *err)
 {
 	_cleanup_buf_ struct buf text = { 0 };
 	encode(a, &text, sub, body_of(sub), body);
 	struct http_answer answer;
-	if (!call(c, a, "POST", object_path(a, sub, ns, name, S("")), S("application/json"), S("application/json"), buf_str(&text), &answer, err))
+	if (!call(c, a, "POST", object_path(a, sub, ns, name, S("")), S("application/json"), S("application/json"),
+	          buf_str(&text), &answer, err))
 		return NULL;
 	// Some subresources (binding, eviction) answer with a Status: the body of the call stands for it.
 	struct error ignored = { 0 };
-	const struct meta_v1_PartialObjectMetadata *head = schema_from_json(a, meta_v1_PartialObjectMetadata_desc, answer.body, NULL, &ignored);
+	const struct meta_v1_PartialObjectMetadata *head =
+	        schema_from_json(a, meta_v1_PartialObjectMetadata_desc, answer.body, NULL, &ignored);
 	if (!head || (str_eq(head->kind, S("Status")) && !str_eq(schema_text(sub->kind), S("Status"))))
 		return schema_clone(a, body_of(sub), body);
 	return schema_from_json(a, body_of(sub), answer.body, NULL, err);
@@ -379,12 +450,16 @@ void *client_create_sub(struct client *c, struct arena *a, const struct resource
 // The list's {v, n} of items and its metadata, by descriptor.
 struct list_view {
 	struct meta_v1_ListMeta *meta;
-	struct { char *v; size_t n; } *items;
+	struct {
+		char *v;
+		size_t n;
+	} * items;
 	size_t item_size;
 };
 static bool view_list(const struct message_desc *m, void *list, struct list_view *out)
 {
-	const struct field_desc *meta = schema_field_named(m, S("metadata")), *items = schema_field_named(m, S("items"));
+	const struct field_desc *meta = schema_field_named(m, S("metadata")),
+	                        *items = schema_field_named(m, S("items"));
 	if (!meta || !items || items->label != FL_LIST)
 		return false;
 	out->meta = (void *)((char *)list + meta->offset);
@@ -393,7 +468,8 @@ static bool view_list(const struct message_desc *m, void *list, struct list_view
 	return true;
 }
 
-void *client_list(struct client *c, struct arena *a, const struct resource_desc *r, const struct list_opts *o, struct error *err)
+void *client_list(struct client *c, struct arena *a, const struct resource_desc *r, const struct list_opts *o,
+                  struct error *err)
 {
 	const struct message_desc *m = r->list_message == UINT32_MAX ? NULL : schema_message_at(r->list_message);
 	struct list_view whole = { 0 }, page;
@@ -410,7 +486,8 @@ void *client_list(struct client *c, struct arena *a, const struct resource_desc 
 	void *first = NULL;
 	str token = S("");
 	for (int restarts = 0;;) {
-		str path = arena_concat(a, base, query, str_empty(token) ? S("") : S("&continue="), percent_encode(a, token));
+		str path = arena_concat(a, base, query, str_empty(token) ? S("") : S("&continue="),
+		                        percent_encode(a, token));
 		struct http_answer answer;
 		if (!call(c, a, "GET", path, S(""), S("application/json"), S(""), &answer, err)) {
 			// The snapshot of the first page is gone: once more, from the start.
@@ -450,7 +527,8 @@ void *client_list(struct client *c, struct arena *a, const struct resource_desc 
 	}
 }
 
-struct value *client_raw(struct client *c, struct arena *a, const char *method, str path, str content_type, str body, struct error *err)
+struct value *client_raw(struct client *c, struct arena *a, const char *method, str path, str content_type, str body,
+                         struct error *err)
 {
 	struct http_answer answer;
 	if (!call(c, a, method, path, content_type, S("application/json"), body, &answer, err))

@@ -26,8 +26,14 @@ struct object_ref *object_ref_new(const struct message_desc *m, const void *obj)
 	return r;
 }
 
-const void *object_of(const struct object_ref *o) { return o->obj; }
-const struct meta_v1_ObjectMeta *object_ref_meta(const struct object_ref *o) { return o->meta; }
+const void *object_of(const struct object_ref *o)
+{
+	return o->obj;
+}
+const struct meta_v1_ObjectMeta *object_ref_meta(const struct object_ref *o)
+{
+	return o->meta;
+}
 
 struct object_ref *object_ref(struct object_ref *o)
 {
@@ -63,14 +69,16 @@ static struct informer *new_informer(struct client *c, str group, str version, s
 
 struct informer *informer_new(struct client *c, const struct resource_desc *r, const struct list_opts *o)
 {
-	struct informer *i = new_informer(c, schema_text(r->group), schema_text(r->version), schema_text(r->resource), o);
+	struct informer *i =
+	        new_informer(c, schema_text(r->group), schema_text(r->version), schema_text(r->resource), o);
 	i->item = schema_message_at(r->message);
 	i->list = r->list_message == UINT32_MAX ? NULL : schema_message_at(r->list_message);
 	i->accept = S("application/json");
 	return i;
 }
 
-struct informer *informer_new_metadata(struct client *c, str group, str version, str resource, const struct list_opts *o)
+struct informer *informer_new_metadata(struct client *c, str group, str version, str resource,
+                                       const struct list_opts *o)
 {
 	struct informer *i = new_informer(c, group, version, resource, o);
 	i->item = meta_v1_PartialObjectMetadata_desc;
@@ -235,7 +243,8 @@ void cache_delete(struct informer *i, str key, struct object_ref *final)
 
 str cache_key(char *to, size_t n, str ns, str name)
 {
-	int len = ns.n ? snprintf(to, n, STR_FMT "/" STR_FMT, STR_ARG(ns), STR_ARG(name)) : snprintf(to, n, STR_FMT, STR_ARG(name));
+	int len = ns.n ? snprintf(to, n, STR_FMT "/" STR_FMT, STR_ARG(ns), STR_ARG(name))
+	               : snprintf(to, n, STR_FMT, STR_ARG(name));
 	return str_n(to, MIN((size_t)len, n - 1)); // names have at most 253 and 63 bytes
 }
 

@@ -39,19 +39,19 @@ struct informer {
 	struct arena *arena;
 	struct client *client;
 	str resource, path, label_selector, field_selector;
-	str accept, list_accept;              // list_accept empty: the same
+	str accept, list_accept; // list_accept empty: the same
 	const struct message_desc *item, *list;
 	struct index *indexes;
 	struct handler *handlers;
-	void (*trim)(void *obj);              // NULL: nothing
+	void (*trim)(void *obj); // NULL: nothing
 	pthread_t thread;
 	bool started;
 	atomic_bool synced;
-	pthread_mutex_t lock;                 // what follows, and the indexes' buckets
+	pthread_mutex_t lock; // what follows, and the indexes' buckets
 	pthread_cond_t cond;
 	struct map objects;
 	bool stop;
-	struct http_stream_in *stream;        // the watch that the reflector reads
+	struct http_stream_in *stream; // the watch that the reflector reads
 };
 
 void *reflector_main(void *informer);

@@ -21,10 +21,10 @@ struct fake {
 	int port;
 	struct client *client;
 	pthread_mutex_t lock;
-	const char *list;                          // the answer to a list
-	char watch_version[32];                    // resourceVersion of the last watch
+	const char *list;       // the answer to a list
+	char watch_version[32]; // resourceVersion of the last watch
 	char last_list_query[256];
-	bool gone;                                 // the next watch is answered with 410
+	bool gone; // the next watch is answered with 410
 	struct http_exchange *watches[MAX_WATCHES];
 	atomic_int lists, watched;
 	// What handlers were told: "+ns/name@version", "~...", "-...".
@@ -56,7 +56,9 @@ static void handle(struct http_exchange *x, void *ctx)
 		if (f->gone) {
 			f->gone = false;
 			pthread_mutex_unlock(&f->lock);
-			http_reply(x, 410, &h, S("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"message\":\"too old\",\"reason\":\"Expired\",\"code\":410}"));
+			http_reply(x, 410, &h,
+			           S("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"message\":"
+			             "\"too old\",\"reason\":\"Expired\",\"code\":410}"));
 			return;
 		}
 		int i = 0;
@@ -76,7 +78,11 @@ static void handle(struct http_exchange *x, void *ctx)
 	atomic_fetch_add(&f->lists, 1);
 }
 
-struct sending { struct fake *f; char text[4096]; bool end, abort; };
+struct sending {
+	struct fake *f;
+	char text[4096];
+	bool end, abort;
+};
 
 static void send_now(void *ctx)
 {
@@ -114,7 +120,8 @@ static struct fake *start(const char *list)
 	struct error err = { 0 };
 	pthread_mutex_init(&f->lock, NULL);
 	f->list = list;
-	f->server = http_server_start(&(struct http_server_opts){ .address = "127.0.0.1", .loops = 1, .handle = handle, .ctx = f }, &err);
+	f->server = http_server_start(
+	        &(struct http_server_opts){ .address = "127.0.0.1", .loops = 1, .handle = handle, .ctx = f }, &err);
 	assert_non_null(f->server);
 	f->port = http_server_port(f->server);
 	char path[] = "/tmp/informer_test.XXXXXX", text[512];
@@ -122,7 +129,8 @@ static struct fake *start(const char *list)
 	assert_true(fd >= 0);
 	close(fd);
 	snprintf(text, sizeof(text),
-	         "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts:\n- name: a\n  context: {cluster: b, user: c}\nclusters:\n- name: b\n  cluster: {server: "
+	         "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts:\n- name: a\n  context: {cluster: b, "
+	         "user: c}\nclusters:\n- name: b\n  cluster: {server: "
 	         "\"http://127.0.0.1:%d\"}\nusers:\n- name: c\n  user: {token: abc}\n",
 	         f->port);
 	assert_true(io_write_file(path, str_c(text), 0600, &err));
@@ -147,8 +155,11 @@ static void told(struct object_ref *old, struct object_ref *obj, void *ctx)
 	const struct meta_v1_ObjectMeta *m = object_ref_meta(obj ? obj : old);
 	pthread_mutex_lock(&f->lock);
 	size_t n = strlen(f->told);
-	snprintf(f->told + n, sizeof(f->told) - n, "%c" STR_FMT "/" STR_FMT "@" STR_FMT " ", !old ? '+' : !obj ? '-' : '~', STR_ARG(m->namespace), STR_ARG(m->name),
-	         STR_ARG(m->resourceVersion));
+	snprintf(f->told + n, sizeof(f->told) - n, "%c" STR_FMT "/" STR_FMT "@" STR_FMT " ",
+	         !old   ? '+'
+	         : !obj ? '-'
+	                : '~',
+	         STR_ARG(m->namespace), STR_ARG(m->name), STR_ARG(m->resourceVersion));
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -183,8 +194,12 @@ static struct informer *informer(struct fake *f)
 	return i;
 }
 
-#define CM(name, uid, version) "{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"d\",\"uid\":\"" uid "\",\"resourceVersion\":\"" version "\"},\"data\":{\"k\":\"v\"}}"
-#define LIST(version, items) "{\"kind\":\"ConfigMapList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"" version "\"},\"items\":[" items "]}"
+#define CM(name, uid, version) \
+	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"d\",\"uid\":\"" uid "\",\"resourceVersion\":\"" version \
+	"\"},\"data\":{\"k\":\"v\"}}"
+#define LIST(version, items) \
+	"{\"kind\":\"ConfigMapList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"" version \
+	"\"},\"items\":[" items "]}"
 #define EVENT(type, object) "{\"type\":\"" type "\",\"object\":" object "}\n"
 
 static void lists_and_watches(void **state)
@@ -193,7 +208,10 @@ static void lists_and_watches(void **state)
 	struct informer *i = informer(f);
 	expect_told(f, "+d/a@5 +d/b@7 ");
 	assert_string_equal(f->watch_version, "10");
-	to_watches(f, EVENT("ADDED", CM("c", "3", "11")) EVENT("MODIFIED", CM("a", "1", "12")) EVENT("DELETED", CM("b", "2", "13")), false, false);
+	to_watches(f,
+	           EVENT("ADDED", CM("c", "3", "11")) EVENT("MODIFIED", CM("a", "1", "12"))
+	                   EVENT("DELETED", CM("b", "2", "13")),
+	           false, false);
 	expect_told(f, "+d/a@5 +d/b@7 +d/c@11 ~d/a@12 -d/b@13 ");
 	struct object_ref *a = informer_get(i, S("d"), S("a"));
 	assert_non_null(a);
@@ -217,7 +235,10 @@ static void goes_on_where_it_was(void **state)
 {
 	struct fake *f = start(LIST("10", CM("a", "1", "5")));
 	struct informer *i = informer(f);
-	to_watches(f, EVENT("BOOKMARK", "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"40\"}}"), false, false);
+	to_watches(f,
+	           EVENT("BOOKMARK",
+	                 "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"40\"}}"),
+	           false, false);
 	usleep(50000);
 	int64_t before = clock_mono(NULL);
 	to_watches(f, "", false, true); // the connection breaks
@@ -238,7 +259,8 @@ static void lists_again_when_too_old(void **state)
 	struct informer *i = informer(f);
 	assert_non_null(strstr(f->last_list_query, "resourceVersion=0"));
 	pthread_mutex_lock(&f->lock);
-	f->list = LIST("90", CM("a", "1", "5") "," CM("b", "22", "80")); // a is the same, b another one of its name, c is gone
+	f->list = LIST(
+	        "90", CM("a", "1", "5") "," CM("b", "22", "80")); // a is the same, b another one of its name, c is gone
 	f->gone = true;
 	f->told[0] = 0;
 	pthread_mutex_unlock(&f->lock);
@@ -249,8 +271,10 @@ static void lists_again_when_too_old(void **state)
 	assert_null(strstr(f->last_list_query, "resourceVersion"));
 	assert_string_equal(f->watch_version, "90");
 	// The same word as an event.
-	to_watches(f, EVENT("ERROR", "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":\"too old\",\"reason\":\"Expired\",\"code\":410}"), false,
-	           false);
+	to_watches(f,
+	           EVENT("ERROR", "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\","
+	                          "\"message\":\"too old\",\"reason\":\"Expired\",\"code\":410}"),
+	           false, false);
 	expect_count(&f->lists, 3);
 	stop(f, i);
 }
@@ -273,7 +297,10 @@ static void indexes_follow(void **state)
 	assert_int_equal(l.n, 2);
 	informer_list_free(&l);
 	expect_count(&f->watched, 1);
-	to_watches(f, EVENT("MODIFIED", "{\"metadata\":{\"name\":\"a\",\"namespace\":\"d\",\"uid\":\"1\",\"resourceVersion\":\"11\"},\"data\":{\"k\":\"w\"}}"), false, false);
+	to_watches(f,
+	           EVENT("MODIFIED", "{\"metadata\":{\"name\":\"a\",\"namespace\":\"d\",\"uid\":\"1\","
+	                             "\"resourceVersion\":\"11\"},\"data\":{\"k\":\"w\"}}"),
+	           false, false);
 	expect_told(f, "+d/a@5 +d/b@6 ~d/a@11 ");
 	l = informer_by_index(i, "k", S("v"));
 	assert_int_equal(l.n, 1);
@@ -297,7 +324,10 @@ static void waits_for_a_server(void **state)
 	informer_add_handler(i, &(struct informer_handler){ told, f });
 	assert_true(informer_start(i, &err));
 	assert_false(informer_wait_synced(i, 200));
-	f->server = http_server_start(&(struct http_server_opts){ .address = "127.0.0.1", .port = f->port, .loops = 1, .handle = handle, .ctx = f }, &err);
+	f->server = http_server_start(
+	        &(struct http_server_opts){
+	                .address = "127.0.0.1", .port = f->port, .loops = 1, .handle = handle, .ctx = f },
+	        &err);
 	assert_non_null(f->server);
 	assert_true(informer_wait_synced(i, WAIT_MS));
 	expect_told(f, "+d/a@5 ");
@@ -307,10 +337,8 @@ static void waits_for_a_server(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lists_and_watches),
-		cmocka_unit_test(goes_on_where_it_was),
-		cmocka_unit_test(lists_again_when_too_old),
-		cmocka_unit_test(indexes_follow),
+		cmocka_unit_test(lists_and_watches),        cmocka_unit_test(goes_on_where_it_was),
+		cmocka_unit_test(lists_again_when_too_old), cmocka_unit_test(indexes_follow),
 		cmocka_unit_test(waits_for_a_server),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

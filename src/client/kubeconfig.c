@@ -26,7 +26,8 @@ static str resolve(struct arena *a, str dir, str file)
 }
 
 // Data (base64) comes before the file, as upstream has it.
-static bool pem(struct arena *a, const struct value *from, str data_key, str file_key, str dir, str *out, struct error *err)
+static bool pem(struct arena *a, const struct value *from, str data_key, str file_key, str dir, str *out,
+                struct error *err)
 {
 	str data = value_get_str(from, data_key), file = value_get_str(from, file_key);
 	if (!str_empty(data)) {
@@ -76,9 +77,11 @@ bool kubeconfig_parse(struct arena *a, str text, str dir, struct kubeconfig *out
 	if (!user)
 		return error_set(err, "user \"" STR_FMT "\" does not exist", STR_ARG(user_name));
 	if (value_get(user, S("exec")) || value_get(user, S("auth-provider")))
-		return error_set(err, "user \"" STR_FMT "\": credential plug-ins are not supported", STR_ARG(user_name));
+		return error_set(err, "user \"" STR_FMT "\": credential plug-ins are not supported",
+		                 STR_ARG(user_name));
 	if (value_get(user, S("username")) || value_get(user, S("password")))
-		return error_set(err, "user \"" STR_FMT "\": basic authentication is not supported", STR_ARG(user_name));
+		return error_set(err, "user \"" STR_FMT "\": basic authentication is not supported",
+		                 STR_ARG(user_name));
 	out->token = value_get_str(user, S("token"));
 	out->token_file = resolve(a, dir, value_get_str(user, S("tokenFile")));
 	return pem(a, user, S("client-certificate-data"), S("client-certificate"), dir, &out->cert_pem, err) &&

@@ -23,9 +23,11 @@ static void reads_what_counts(void **state)
 	struct kubeconfig k;
 	struct error err = { 0 };
 	assert_true(kubeconfig_parse(a,
-	                             str_c(CONTEXT "clusters: [{name: x, cluster: {server: \"https://x\"}}, {name: b, cluster: {server: \"https://h:6443/\", "
+	                             str_c(CONTEXT "clusters: [{name: x, cluster: {server: \"https://x\"}}, {name: b, "
+	                                           "cluster: {server: \"https://h:6443/\", "
 	                                           "certificate-authority-data: QUJD, tls-server-name: api}}]\n"
-	                                           "users: [{name: c, user: {client-certificate-data: Q0VSVA==, client-key-data: S0VZ, tokenFile: tok}}]\n"),
+	                                           "users: [{name: c, user: {client-certificate-data: Q0VSVA==, "
+	                                           "client-key-data: S0VZ, tokenFile: tok}}]\n"),
 	                             S("/etc"), &k, &err));
 	assert_true(str_eq(k.server, S("https://h:6443")));
 	assert_true(str_eq(k.ca_pem, S("ABC")) && str_eq(k.cert_pem, S("CERT")) && str_eq(k.key_pem, S("KEY")));
@@ -43,11 +45,13 @@ static void refuses_what_is_wrong(void **state)
 	refuses(CONTEXT "clusters: [{name: b, cluster: {server: h}}]\n", "user \"c\" does not exist");
 	refuses(CONTEXT "clusters: [{name: b, cluster: {server: h}}]\nusers: [{name: c, user: {exec: {command: x}}}]\n",
 	        "user \"c\": credential plug-ins are not supported");
-	refuses(CONTEXT "clusters: [{name: b, cluster: {server: h, certificate-authority-data: \"%%\"}}]\n", "certificate-authority-data: not base64");
+	refuses(CONTEXT "clusters: [{name: b, cluster: {server: h, certificate-authority-data: \"%%\"}}]\n",
+	        "certificate-authority-data: not base64");
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(reads_what_counts), cmocka_unit_test(refuses_what_is_wrong) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(reads_what_counts),
+		                            cmocka_unit_test(refuses_what_is_wrong) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

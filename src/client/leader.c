@@ -36,7 +36,8 @@ static const struct resource_desc *leases(void)
 
 static void observe(struct leader *l, const struct coordination_v1_Lease *lease)
 {
-	str v = lease->metadata.resourceVersion, holder = lease->spec.holderIdentity ? *lease->spec.holderIdentity : S("");
+	str v = lease->metadata.resourceVersion,
+	    holder = lease->spec.holderIdentity ? *lease->spec.holderIdentity : S("");
 	if (l->holder && str_eqc(v, l->version))
 		return;
 	free(l->holder);
@@ -93,8 +94,9 @@ static bool holder_is_dead(struct arena *a, str identity)
 {
 	str rest = identity, pid_text, start_text;
 	int64_t pid, start;
-	if (!str_cut_prefix(&rest, place(a)) || !str_cut_prefix(&rest, S("-")) || !str_split(rest, '-', &pid_text, &start_text) ||
-	    !str_to_i64(pid_text, &pid) || !str_to_i64(start_text, &start) || pid <= 1 || pid > INT32_MAX)
+	if (!str_cut_prefix(&rest, place(a)) || !str_cut_prefix(&rest, S("-")) ||
+	    !str_split(rest, '-', &pid_text, &start_text) || !str_to_i64(pid_text, &pid) ||
+	    !str_to_i64(start_text, &start) || pid <= 1 || pid > INT32_MAX)
 		return false;
 	if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
 		return true;
@@ -109,7 +111,9 @@ static bool try(struct leader *l, struct error *err)
 	const struct clock *clock = client_clock(l->client);
 	struct api_time now = { 0 };
 	int64_t wall = clock_wall(clock);
-	now = (struct api_time){ .sec = wall / NS_PER_SEC, .nsec = (int32_t)(wall % NS_PER_SEC / 1000 * 1000), .set = true };
+	now = (struct api_time){ .sec = wall / NS_PER_SEC,
+		                 .nsec = (int32_t)(wall % NS_PER_SEC / 1000 * 1000),
+		                 .set = true };
 	str me = str_c(l->identity);
 	int32_t seconds = (int32_t)l->lease_s, transitions = 0;
 	struct coordination_v1_Lease *lease = client_get(l->client, a, leases(), str_c(l->ns), str_c(l->name), err);
@@ -117,8 +121,13 @@ static bool try(struct leader *l, struct error *err)
 		if (err->code != 404)
 			return false;
 		*err = (struct error){ 0 };
-		struct coordination_v1_Lease fresh = { .metadata = { .name = str_c(l->name), .namespace = str_c(l->ns) },
-			.spec = { .holderIdentity = &me, .leaseDurationSeconds = &seconds, .acquireTime = &now, .renewTime = &now, .leaseTransitions = &transitions } };
+		struct coordination_v1_Lease fresh = { .metadata = { .name = str_c(l->name),
+			                                             .namespace = str_c(l->ns) },
+			                               .spec = { .holderIdentity = &me,
+			                                         .leaseDurationSeconds = &seconds,
+			                                         .acquireTime = &now,
+			                                         .renewTime = &now,
+			                                         .leaseTransitions = &transitions } };
 		lease = client_create(l->client, a, leases(), str_c(l->ns), &fresh, err);
 		if (!lease)
 			return false;
@@ -129,7 +138,8 @@ static bool try(struct leader *l, struct error *err)
 	str holder = lease->spec.holderIdentity ? *lease->spec.holderIdentity : S("");
 	bool mine = str_eq(holder, me);
 	int64_t duration = lease->spec.leaseDurationSeconds ? *lease->spec.leaseDurationSeconds : l->lease_s;
-	if (!mine && !str_empty(holder) && clock_mono(clock) - l->seen_at < duration * NS_PER_SEC && !holder_is_dead(a, holder))
+	if (!mine && !str_empty(holder) && clock_mono(clock) - l->seen_at < duration * NS_PER_SEC &&
+	    !holder_is_dead(a, holder))
 		return false;
 	if (!mine) {
 		transitions = (lease->spec.leaseTransitions ? *lease->spec.leaseTransitions : 0) + 1;
@@ -171,11 +181,15 @@ static void *renew(void *ctx)
 bool leader_run(struct client *c, const struct leader_opts *o, void (*lost)(void *ctx), void *ctx, struct error *err)
 {
 	struct leader *l = HEAP_NEW(struct leader); // stays for the renewing thread
-	*l = (struct leader){ .client = c, .ns = heap_cstr(o->ns), .name = heap_cstr(o->name), .identity = heap_cstr(o->identity),
-		.lease_s = o->lease_seconds ? o->lease_seconds : LEASE_S,
-		.renew_ns = (o->renew_seconds ? o->renew_seconds : RENEW_S) * NS_PER_SEC,
-		.retry_ns = (o->retry_seconds ? o->retry_seconds : RETRY_S) * NS_PER_SEC,
-		.lost = lost, .ctx = ctx };
+	*l = (struct leader){ .client = c,
+		              .ns = heap_cstr(o->ns),
+		              .name = heap_cstr(o->name),
+		              .identity = heap_cstr(o->identity),
+		              .lease_s = o->lease_seconds ? o->lease_seconds : LEASE_S,
+		              .renew_ns = (o->renew_seconds ? o->renew_seconds : RENEW_S) * NS_PER_SEC,
+		              .retry_ns = (o->retry_seconds ? o->retry_seconds : RETRY_S) * NS_PER_SEC,
+		              .lost = lost,
+		              .ctx = ctx };
 	if (str_empty(o->ns) || str_empty(o->name) || str_empty(o->identity))
 		return error_set(err, "leader election: namespace, name and identity are needed");
 	log_info("leader election: attempting to acquire leader lease %s/%s", l->ns, l->name);

@@ -16,9 +16,11 @@
 
 enum {
 	MAX_WAITING = 1000,
-	MAX_KNOWN = 2048,         // aggregation records; all are forgotten when there are more
-	BURST = 25, REFILL_S = 300,
-	SIMILAR = 10, SIMILAR_S = 600,
+	MAX_KNOWN = 2048, // aggregation records; all are forgotten when there are more
+	BURST = 25,
+	REFILL_S = 300,
+	SIMILAR = 10,
+	SIMILAR_S = 600,
 	FLUSH_MS = 2000,
 	MAX_MESSAGE = 1024,
 	TRIES = 12,
@@ -38,7 +40,7 @@ struct known {
 	int64_t first; // wall seconds
 	double tokens;
 	int64_t refilled; // mono ns
-	int64_t last; // mono ns
+	int64_t last;     // mono ns
 	struct map messages;
 };
 
@@ -89,7 +91,8 @@ static struct known *known_of(struct map *m, str key)
 static str object_key(struct arena *a, const struct core_v1_Event *e)
 {
 	const struct core_v1_ObjectReference *o = &e->involvedObject;
-	return arena_concat(a, e->source.component, S("\n"), o->kind, S("\n"), o->namespace, S("\n"), o->name, S("\n"), o->uid, S("\n"), o->apiVersion);
+	return arena_concat(a, e->source.component, S("\n"), o->kind, S("\n"), o->namespace, S("\n"), o->name, S("\n"),
+	                    o->uid, S("\n"), o->apiVersion);
 }
 
 // Whether the object may still speak.
@@ -113,12 +116,15 @@ static void write_event(struct recorder *r, struct arena *a, struct core_v1_Even
 	struct known *k = known_of(&r->same, key);
 	if (k->name) {
 		struct api_time last = e->lastTimestamp;
-		str patch = arena_printf(a, "{\"count\":%d,\"lastTimestamp\":\"" STR_FMT "\",\"message\":", k->count + 1, STR_ARG(time_format(a, last.sec, 0, 0)));
+		str patch =
+		        arena_printf(a, "{\"count\":%d,\"lastTimestamp\":\"" STR_FMT "\",\"message\":", k->count + 1,
+		                     STR_ARG(time_format(a, last.sec, 0, 0)));
 		_cleanup_buf_ struct buf b = { 0 };
 		buf_add(&b, patch);
 		json_write_string(&b, e->message, true);
 		buf_add(&b, S("}"));
-		if (client_patch(r->client, a, events(), NULL, str_c(k->ns), str_c(k->name), PATCH_STRATEGIC, buf_str(&b), err)) {
+		if (client_patch(r->client, a, events(), NULL, str_c(k->ns), str_c(k->name), PATCH_STRATEGIC,
+		                 buf_str(&b), err)) {
 			k->count++;
 			return;
 		}
@@ -237,9 +243,11 @@ void recorder_free(struct recorder *r)
 	free(r);
 }
 
-__attribute__((format(printf, 8, 0)))
-static void note(struct recorder *r, const char *component, const struct resource_desc *resource, const struct meta_v1_ObjectMeta *about,
-                 str field_path, const char *type, const char *reason, const char *fmt, va_list ap)
+__attribute__((format(printf, 8, 0))) static void note(struct recorder *r, const char *component,
+                                                       const struct resource_desc *resource,
+                                                       const struct meta_v1_ObjectMeta *about, str field_path,
+                                                       const char *type, const char *reason, const char *fmt,
+                                                       va_list ap)
 {
 	struct arena *a = arena_new(2048);
 	str message = arena_vprintf(a, fmt, ap);
@@ -291,8 +299,8 @@ static void note(struct recorder *r, const char *component, const struct resourc
 		arena_free(a);
 }
 
-void recorder_event(struct recorder *r, const struct resource_desc *resource, const struct meta_v1_ObjectMeta *about, str field_path,
-                    const char *type, const char *reason, const char *fmt, ...)
+void recorder_event(struct recorder *r, const struct resource_desc *resource, const struct meta_v1_ObjectMeta *about,
+                    str field_path, const char *type, const char *reason, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
@@ -300,8 +308,9 @@ void recorder_event(struct recorder *r, const struct resource_desc *resource, co
 	va_end(ap);
 }
 
-void recorder_event_as(struct recorder *r, const char *component, const struct resource_desc *resource, const struct meta_v1_ObjectMeta *about,
-                       str field_path, const char *type, const char *reason, const char *fmt, ...)
+void recorder_event_as(struct recorder *r, const char *component, const struct resource_desc *resource,
+                       const struct meta_v1_ObjectMeta *about, str field_path, const char *type, const char *reason,
+                       const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);

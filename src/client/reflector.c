@@ -12,9 +12,9 @@
 
 enum {
 	PAGE = 500,
-	MAX_LINE = 64 << 20,         // of one watch event
-	WATCH_S = 300,               // a watch lasts 300 to 600 s, as client-go's
-	GRACE_S = 15,                // and the server may be so late to end it
+	MAX_LINE = 64 << 20, // of one watch event
+	WATCH_S = 300,       // a watch lasts 300 to 600 s, as client-go's
+	GRACE_S = 15,        // and the server may be so late to end it
 	FIRST_RETRY_MS = 50,
 	MAX_RETRY_MS = 30 * 1000,
 	MAX_RECONNECT_MS = 2 * 1000, // while nobody answers at all, trying is cheap
@@ -146,7 +146,10 @@ static bool list(struct reflector *r, struct error *err)
 		const struct field_desc *meta_field = schema_field_named(i->list, S("metadata"));
 		const struct field_desc *items_field = schema_field_named(i->list, S("items"));
 		const struct meta_v1_ListMeta *meta = (void *)((char *)page + meta_field->offset);
-		const struct { char *v; size_t n; } *items = (void *)((char *)page + items_field->offset);
+		const struct {
+			char *v;
+			size_t n;
+		} *items = (void *)((char *)page + items_field->offset);
 		for (size_t n = 0; n < items->n; n++) {
 			void *obj = items->v + n * i->item->size;
 			const struct meta_v1_ObjectMeta *m = object_meta(i->item, obj);
@@ -155,7 +158,8 @@ static bool list(struct reflector *r, struct error *err)
 			take(r, obj);
 		}
 		if (meta->continue_.n >= sizeof(token))
-			return error_set(err, "list " STR_FMT ": continue token of %zu bytes", STR_ARG(i->resource), meta->continue_.n);
+			return error_set(err, "list " STR_FMT ": continue token of %zu bytes", STR_ARG(i->resource),
+			                 meta->continue_.n);
 		memcpy(token, meta->continue_.p ? meta->continue_.p : "", meta->continue_.n);
 		token[meta->continue_.n] = 0;
 		if (!*token)
@@ -229,7 +233,9 @@ static bool events(struct reflector *r, size_t *scanned, struct error *err)
 {
 	size_t from = 0;
 	for (;;) {
-		const char *end = r->in.n > from + *scanned ? memchr(r->in.p + from + *scanned, '\n', r->in.n - from - *scanned) : NULL;
+		const char *end = r->in.n > from + *scanned
+		                          ? memchr(r->in.p + from + *scanned, '\n', r->in.n - from - *scanned)
+		                          : NULL;
 		if (!end)
 			break;
 		str line = str_n(r->in.p + from, (size_t)(end - r->in.p) - from);
@@ -256,8 +262,9 @@ static struct http_stream_in *open_watch(struct reflector *r, struct arena *a, i
 {
 	struct informer *i = r->i;
 	struct http_call call = { .method = "GET", .timeout_ms = -1 };
-	call.path = arena_concat(a, i->path, S("?watch=true&allowWatchBookmarks=true&resourceVersion="), str_c(r->version),
-	                         arena_printf(a, "&timeoutSeconds=%" PRId64, seconds), selectors(a, i));
+	call.path =
+	        arena_concat(a, i->path, S("?watch=true&allowWatchBookmarks=true&resourceVersion="), str_c(r->version),
+	                     arena_printf(a, "&timeoutSeconds=%" PRId64, seconds), selectors(a, i));
 	http_header_add(a, &call.headers, S("accept"), i->accept);
 	struct http_answer head = { 0 };
 	struct http_stream_in *s = http_client_open(client_http(i->client), a, &call, &head, err);
@@ -336,7 +343,8 @@ void *reflector_main(void *informer)
 			back_off(&r, false);
 			continue;
 		}
-		if (err.code == 410) {
+		// Also where the server's history is younger than what was seen of it (it was restored from a copy).
+		if (err.code == 410 || str_contains(error_str(&err), S("Too large resource version"))) {
 			log_debug("%s; listing again", err.text);
 			r.have_list = false;
 			r.expired = true;

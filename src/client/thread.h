@@ -16,7 +16,10 @@ void thread_cond_init(pthread_cond_t *c);
 // Waits until signalled, at most `ns` nanoseconds (< 0: without end). The mutex is held.
 void thread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t ns);
 
-static inline void thread_unlockp(pthread_mutex_t **m) { pthread_mutex_unlock(*m); }
+static inline void thread_unlockp(pthread_mutex_t **m)
+{
+	pthread_mutex_unlock(*m);
+}
 // Holds the mutex until the end of the block.
 #define THREAD_LOCKED(m) \
 	pthread_mutex_t *held_lock_ __attribute__((cleanup(thread_unlockp), unused)) = (pthread_mutex_lock(m), (m))

@@ -16,10 +16,10 @@ enum { BASE_MS = 5, MAX_MS = 1000 * 1000, IDLE_WORKER_S = 20 };
 struct item {
 	char *key;
 	size_t key_n;
-	bool dirty;       // is to be handed out (again)
-	bool processing;  // is with a worker
+	bool dirty;      // is to be handed out (again)
+	bool processing; // is with a worker
 	unsigned failures;
-	int64_t due;      // monotonic, while heap_at != NOT_DELAYED
+	int64_t due; // monotonic, while heap_at != NOT_DELAYED
 	size_t heap_at;
 	struct item *next;
 };

@@ -13,7 +13,7 @@ void workqueue_free(struct workqueue *q);
 void workqueue_add(struct workqueue *q, str key);
 void workqueue_add_after(struct workqueue *q, str key, int64_t ms);
 void workqueue_add_rate_limited(struct workqueue *q, str key);
-void workqueue_forget(struct workqueue *q, str key);       // resets the key's back-off
+void workqueue_forget(struct workqueue *q, str key); // resets the key's back-off
 int workqueue_requeues(struct workqueue *q, str key);
 // Blocks for a key (copied into the arena). False when the queue is shut down. Call workqueue_done afterwards.
 bool workqueue_get(struct workqueue *q, struct arena *a, str *key);

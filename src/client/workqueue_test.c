@@ -9,8 +9,14 @@
 #include <unistd.h>
 
 // A clock that stands still until it is told to go on.
-static int64_t fake_now(const struct clock *c) { return atomic_load((atomic_llong *)c->ctx); }
-static void fake_sleep(const struct clock *c, int64_t ns) { atomic_fetch_add((atomic_llong *)c->ctx, ns); }
+static int64_t fake_now(const struct clock *c)
+{
+	return atomic_load((atomic_llong *)c->ctx);
+}
+static void fake_sleep(const struct clock *c, int64_t ns)
+{
+	atomic_fetch_add((atomic_llong *)c->ctx, ns);
+}
 
 static str take(struct workqueue *q, struct arena *a)
 {

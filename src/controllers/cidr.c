@@ -28,10 +28,12 @@ bool cidr_pool_init(struct arena *a, str range, int subnet_bits, struct cidr_poo
 	if (!parse(range, out->base, &out->v6, &out->range_bits))
 		return error_set(err, "\"" STR_FMT "\" is no address range", STR_ARG(range));
 	for (int i = out->range_bits; i < 128; i++)
-		out->base[i / 8] &= (uint8_t)~(0x80 >> i % 8);
+		out->base[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
 	int free_bits = subnet_bits - out->range_bits;
 	if (free_bits < 0 || free_bits > MAX_BITS || subnet_bits > (out->v6 ? 128 : 32))
-		return error_set(err, "\"" STR_FMT "\" cannot be divided into subnets of %d bits (up to %d more than its own)", STR_ARG(range), subnet_bits, MAX_BITS);
+		return error_set(
+		        err, "\"" STR_FMT "\" cannot be divided into subnets of %d bits (up to %d more than its own)",
+		        STR_ARG(range), subnet_bits, MAX_BITS);
 	out->count = 1u << free_bits;
 	out->used = arena_alloc(a, out->count / 8 + 1);
 	return true;
@@ -71,7 +73,7 @@ void cidr_pool_release(struct cidr_pool *p, str subnet)
 	if (!touched(p, subnet, &from, &n))
 		return;
 	for (uint32_t i = from; i < from + n; i++)
-		p->used[i / 8] &= (uint8_t)~(1 << i % 8);
+		p->used[i / 8] &= (uint8_t) ~(1 << i % 8);
 }
 
 str cidr_pool_next(struct arena *a, struct cidr_pool *p)

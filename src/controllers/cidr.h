@@ -9,8 +9,8 @@ struct cidr_pool {
 	uint8_t base[16];
 	bool v6;
 	int range_bits, subnet_bits;
-	uint32_t count, next;  // subnets in all; where the search goes on
-	uint8_t *used;         // one bit each
+	uint32_t count, next; // subnets in all; where the search goes on
+	uint8_t *used;        // one bit each
 };
 // "10.244.0.0/16" in subnets of `subnet_bits`; at most 2^16 of them.
 bool cidr_pool_init(struct arena *a, str range, int subnet_bits, struct cidr_pool *out, struct error *err);

@@ -9,8 +9,14 @@
 
 // --- Cached objects ---
 
-static void unref_hook(void *ctx) { object_unref(ctx); }
-static void list_hook(void *ctx) { informer_list_free(ctx); }
+static void unref_hook(void *ctx)
+{
+	object_unref(ctx);
+}
+static void list_hook(void *ctx)
+{
+	informer_list_free(ctx);
+}
 
 const void *held_get(struct arena *a, struct informer *i, str ns, str name)
 {
@@ -76,8 +82,9 @@ void queue_object_after(struct workqueue *q, const void *obj, int64_t ms)
 {
 	const struct meta_v1_ObjectMeta *m = &((const any_object *)obj)->metadata;
 	char key[320];
-	int n = m->namespace.n ? snprintf(key, sizeof(key), STR_FMT "/" STR_FMT, STR_ARG(m->namespace), STR_ARG(m->name))
-	                       : snprintf(key, sizeof(key), STR_FMT, STR_ARG(m->name));
+	int n = m->namespace.n
+	                ? snprintf(key, sizeof(key), STR_FMT "/" STR_FMT, STR_ARG(m->namespace), STR_ARG(m->name))
+	                : snprintf(key, sizeof(key), STR_FMT, STR_ARG(m->name));
 	workqueue_add_after(q, str_n(key, MIN((size_t)n, sizeof(key) - 1)), ms);
 }
 
@@ -121,7 +128,8 @@ bool error_namespace_terminating(const struct error *err)
 	return err->code == 403 && str_contains(error_str(err), S("because it is being terminated"));
 }
 
-const struct core_v1_Pod *pod_create(struct manager *m, struct arena *a, const struct owner *o, const struct core_v1_Pod *pod, struct error *err)
+const struct core_v1_Pod *pod_create(struct manager *m, struct arena *a, const struct owner *o,
+                                     const struct core_v1_Pod *pod, struct error *err)
 {
 	if (pod->metadata.labels.n == 0) {
 		error_set(err, "unable to create pods, no labels");
@@ -129,9 +137,11 @@ const struct core_v1_Pod *pod_create(struct manager *m, struct arena *a, const s
 	}
 	const struct core_v1_Pod *made = client_create(m->client, a, m->r.pods, o->meta->namespace, pod, err);
 	if (made)
-		EVENT(m, o->component, o->resource, o->meta, "Normal", "SuccessfulCreate", "Created pod: " STR_FMT, STR_ARG(made->metadata.name));
+		EVENT(m, o->component, o->resource, o->meta, "Normal", "SuccessfulCreate", "Created pod: " STR_FMT,
+		      STR_ARG(made->metadata.name));
 	else if (!error_namespace_terminating(err))
-		EVENT(m, o->component, o->resource, o->meta, "Warning", "FailedCreate", "Error creating: %s", err->text);
+		EVENT(m, o->component, o->resource, o->meta, "Warning", "FailedCreate", "Error creating: %s",
+		      err->text);
 	return made;
 }
 
@@ -141,16 +151,19 @@ bool pod_delete(struct manager *m, const struct owner *o, const struct core_v1_P
 	if (!client_delete(m->client, m->r.pods, pod->metadata.namespace, pod->metadata.name, &d, err)) {
 		if (err->code == 404)
 			return false;
-		EVENT(m, o->component, o->resource, o->meta, "Warning", "FailedDelete", "Error deleting: %s", err->text);
+		EVENT(m, o->component, o->resource, o->meta, "Warning", "FailedDelete", "Error deleting: %s",
+		      err->text);
 		return error_wrap(err, "unable to delete pods");
 	}
-	EVENT(m, o->component, o->resource, o->meta, "Normal", "SuccessfulDelete", "Deleted pod: " STR_FMT, STR_ARG(pod->metadata.name));
+	EVENT(m, o->component, o->resource, o->meta, "Normal", "SuccessfulDelete", "Deleted pod: " STR_FMT,
+	      STR_ARG(pod->metadata.name));
 	return true;
 }
 
 // --- Adoption and release ---
 
-static bool patch_meta(struct manager *m, struct arena *a, const struct resource_desc *r, const struct meta_v1_ObjectMeta *o, str patch, struct error *err)
+static bool patch_meta(struct manager *m, struct arena *a, const struct resource_desc *r,
+                       const struct meta_v1_ObjectMeta *o, str patch, struct error *err)
 {
 	return client_patch(m->client, a, r, NULL, o->namespace, o->name, PATCH_STRATEGIC, patch, err) != NULL;
 }
@@ -162,15 +175,20 @@ static bool may_adopt(struct manager *m, struct arena *a, const struct owner *o,
 	if (!fresh)
 		return false;
 	if (!str_eq(fresh->metadata.uid, o->meta->uid))
-		return error_set(err, "original " STR_FMT " " STR_FMT "/" STR_FMT " is gone: got uid " STR_FMT ", wanted " STR_FMT, STR_ARG(o->kind),
-		                 STR_ARG(o->meta->namespace), STR_ARG(o->meta->name), STR_ARG(fresh->metadata.uid), STR_ARG(o->meta->uid));
+		return error_set(err,
+		                 "original " STR_FMT " " STR_FMT "/" STR_FMT " is gone: got uid " STR_FMT
+		                 ", wanted " STR_FMT,
+		                 STR_ARG(o->kind), STR_ARG(o->meta->namespace), STR_ARG(o->meta->name),
+		                 STR_ARG(fresh->metadata.uid), STR_ARG(o->meta->uid));
 	if (fresh->metadata.deletionTimestamp)
-		return error_set(err, STR_FMT "/" STR_FMT " has just been deleted", STR_ARG(o->meta->namespace), STR_ARG(o->meta->name));
+		return error_set(err, STR_FMT "/" STR_FMT " has just been deleted", STR_ARG(o->meta->namespace),
+		                 STR_ARG(o->meta->name));
 	return true;
 }
 
-bool claim(struct manager *m, struct arena *a, const struct owner *o, const struct selector *s, const struct resource_desc *r, struct held candidates,
-           bool (*wanted)(const void *obj), struct held *out, struct error *err)
+bool claim(struct manager *m, struct arena *a, const struct owner *o, const struct selector *s,
+           const struct resource_desc *r, struct held candidates, bool (*wanted)(const void *obj), struct held *out,
+           struct error *err)
 {
 	*out = (struct held){ .v = arena_calloc(a, candidates.n + 1, sizeof(void *)) };
 	int adopt_checked = 0; // 1: may, -1: may not
@@ -189,14 +207,18 @@ bool claim(struct manager *m, struct arena *a, const struct owner *o, const stru
 			}
 			if (o->meta->deletionTimestamp || (wanted && !wanted(candidates.v[n])))
 				continue;
-			str patch = arena_printf(a, "{\"metadata\":{\"ownerReferences\":[{\"$patch\":\"delete\",\"uid\":\"" STR_FMT "\"}],\"uid\":\"" STR_FMT "\"}}",
-			                         STR_ARG(o->meta->uid), STR_ARG(meta->uid));
+			str patch = arena_printf(
+			        a,
+			        "{\"metadata\":{\"ownerReferences\":[{\"$patch\":\"delete\",\"uid\":\"" STR_FMT
+			        "\"}],\"uid\":\"" STR_FMT "\"}}",
+			        STR_ARG(o->meta->uid), STR_ARG(meta->uid));
 			// Gone, or owned differently by now: released all the same.
 			if (!patch_meta(m, a, r, meta, patch, &e) && e.code != 404 && e.code != 422 && !first.code)
 				first = e;
 			continue;
 		}
-		if (o->meta->deletionTimestamp || !matches || meta->deletionTimestamp || !str_eq(meta->namespace, o->meta->namespace))
+		if (o->meta->deletionTimestamp || !matches || meta->deletionTimestamp ||
+		    !str_eq(meta->namespace, o->meta->namespace))
 			continue;
 		if (!adopt_checked)
 			adopt_checked = may_adopt(m, a, o, &e) ? 1 : -1;
@@ -205,10 +227,13 @@ bool claim(struct manager *m, struct arena *a, const struct owner *o, const stru
 				first = e;
 			continue;
 		}
-		str patch = arena_printf(a,
-		                         "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"" STR_FMT "\",\"kind\":\"" STR_FMT "\",\"name\":\"" STR_FMT
-		                         "\",\"uid\":\"" STR_FMT "\",\"controller\":true,\"blockOwnerDeletion\":true}],\"uid\":\"" STR_FMT "\"}}",
-		                         STR_ARG(o->api_version), STR_ARG(o->kind), STR_ARG(o->meta->name), STR_ARG(o->meta->uid), STR_ARG(meta->uid));
+		str patch =
+		        arena_printf(a,
+		                     "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"" STR_FMT
+		                     "\",\"kind\":\"" STR_FMT "\",\"name\":\"" STR_FMT "\",\"uid\":\"" STR_FMT
+		                     "\",\"controller\":true,\"blockOwnerDeletion\":true}],\"uid\":\"" STR_FMT "\"}}",
+		                     STR_ARG(o->api_version), STR_ARG(o->kind), STR_ARG(o->meta->name),
+		                     STR_ARG(o->meta->uid), STR_ARG(meta->uid));
 		if (patch_meta(m, a, r, meta, patch, &e))
 			out->v[out->n++] = candidates.v[n];
 		else if (e.code != 404 && !first.code)

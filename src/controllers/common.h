@@ -16,7 +16,10 @@
 typedef struct meta_v1_PartialObjectMetadata any_object;
 
 // --- Cached objects, held until the arena is freed or reset ---
-struct held { const void **v; size_t n; };
+struct held {
+	const void **v;
+	size_t n;
+};
 const void *held_get(struct arena *a, struct informer *i, str ns, str name); // NULL: not there
 struct held held_list(struct arena *a, struct informer *i);
 struct held held_by_index(struct arena *a, struct informer *i, const char *index, str key);
@@ -33,7 +36,10 @@ struct held held_candidates(struct arena *a, struct informer *i, str ns, str uid
 
 // --- Keys from handlers ---
 // The object that changed: the new one, or the old one of a deletion.
-static inline const void *changed_object(const struct object_ref *old, const struct object_ref *obj) { return object_of(obj ? obj : old); }
+static inline const void *changed_object(const struct object_ref *old, const struct object_ref *obj)
+{
+	return object_of(obj ? obj : old);
+}
 void queue_object(struct workqueue *q, const void *obj);
 void queue_object_after(struct workqueue *q, const void *obj, int64_t ms);
 
@@ -42,20 +48,22 @@ bool pod_active(const struct core_v1_Pod *p);      // not terminal and not being
 bool pod_terminating(const struct core_v1_Pod *p); // being deleted and not terminal
 // Sorts pods so that those that should go first stand first (upstream: ActivePodsWithRanks). ranks: as many as pods, moved
 // along; NULL: none. now_ns == 0: times are compared exactly.
-void pods_rank_for_deletion(struct arena *a, const struct core_v1_Pod **pods, size_t n, const int *ranks, int64_t now_ns);
+void pods_rank_for_deletion(struct arena *a, const struct core_v1_Pod **pods, size_t n, const int *ranks,
+                            int64_t now_ns);
 
 // An owner as references and events name it.
 struct owner {
 	const struct resource_desc *resource;
 	str api_version, kind;
 	const struct meta_v1_ObjectMeta *meta;
-	const char *component;  // source of its events: "replicaset-controller"
+	const char *component; // source of its events: "replicaset-controller"
 };
 struct meta_v1_OwnerReference owner_reference(struct arena *a, const struct owner *o);
 // Makes a pod of the template, controlled by the owner; name empty: generated from the owner's. Writes the events
 // SuccessfulCreate and FailedCreate (none while the namespace goes away).
 struct core_v1_Pod *pod_from_template(struct arena *a, const struct core_v1_PodTemplateSpec *t, const struct owner *o);
-const struct core_v1_Pod *pod_create(struct manager *m, struct arena *a, const struct owner *o, const struct core_v1_Pod *pod, struct error *err);
+const struct core_v1_Pod *pod_create(struct manager *m, struct arena *a, const struct owner *o,
+                                     const struct core_v1_Pod *pod, struct error *err);
 // NotFound is an error without an event.
 bool pod_delete(struct manager *m, const struct owner *o, const struct core_v1_Pod *pod, struct error *err);
 bool error_namespace_terminating(const struct error *err);
@@ -66,8 +74,9 @@ bool error_namespace_terminating(const struct error *err);
 // --- Adoption and release (upstream: controller_ref_manager.go) ---
 // Of the candidates, those that the owner controls and its selector matches; orphans that match are adopted, own ones that do not
 // match any more are released. `wanted` may leave objects out before adoption (NULL: none). False when a patch failed.
-bool claim(struct manager *m, struct arena *a, const struct owner *o, const struct selector *s, const struct resource_desc *r, struct held candidates,
-           bool (*wanted)(const void *obj), struct held *out, struct error *err);
+bool claim(struct manager *m, struct arena *a, const struct owner *o, const struct selector *s,
+           const struct resource_desc *r, struct held candidates, bool (*wanted)(const void *obj), struct held *out,
+           struct error *err);
 
 // --- Expectations: what a controller did and its informer has not shown yet (upstream: UIDTrackingControllerExpectations) ---
 struct expectations;

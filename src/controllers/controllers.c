@@ -30,7 +30,10 @@ struct flag {
 // A Go duration in whole seconds ("40s", "1m30s", "500ms" is rounded up).
 static bool parse_duration(str s, int64_t *seconds)
 {
-	static const struct { str unit; int64_t ms; } units[] = { { S_INIT("ms"), 1 }, { S_INIT("h"), 3600000 }, { S_INIT("m"), 60000 }, { S_INIT("s"), 1000 } };
+	static const struct {
+		str unit;
+		int64_t ms;
+	} units[] = { { S_INIT("ms"), 1 }, { S_INIT("h"), 3600000 }, { S_INIT("m"), 60000 }, { S_INIT("s"), 1000 } };
 	int64_t ms = 0;
 	if (s.n == 0)
 		return false;
@@ -137,8 +140,12 @@ static int run(const struct flags *f)
 		log_error("%s", err.text);
 		return 1;
 	}
-	struct leader_opts lease = { .ns = S("kube-system"), .name = S("kube-controller-manager"), .identity = leader_identity(a),
-		.lease_seconds = f->o.lease_s, .renew_seconds = f->o.renew_s, .retry_seconds = f->o.retry_s };
+	struct leader_opts lease = { .ns = S("kube-system"),
+		                     .name = S("kube-controller-manager"),
+		                     .identity = leader_identity(a),
+		                     .lease_seconds = f->o.lease_s,
+		                     .renew_seconds = f->o.renew_s,
+		                     .retry_seconds = f->o.retry_s };
 	if (f->o.leader_elect && !leader_run(m->client, &lease, lost, NULL, &err)) {
 		log_error("%s", err.text);
 		return 1;
@@ -164,28 +171,41 @@ static int run(const struct flags *f)
 
 int controller_manager_main(int argc, char **argv)
 {
-	struct flags f = { .o = { .leader_elect = true, .node_mask_v4 = 24, .node_mask_v6 = 64, .node_monitor_grace_s = 50, .node_monitor_period_s = 5,
-		                   .terminated_pod_threshold = 12500, .concurrent_syncs = 5 } };
+	struct flags f = { .o = { .leader_elect = true,
+		                  .node_mask_v4 = 24,
+		                  .node_mask_v6 = 64,
+		                  .node_monitor_grace_s = 50,
+		                  .node_monitor_period_s = 5,
+		                  .terminated_pod_threshold = 12500,
+		                  .concurrent_syncs = 5 } };
 	const struct flag flags[] = {
 		{ "kubeconfig", TEXT, &f.o.kubeconfig, "file with the address and credentials of the API server" },
-		{ "leader-elect", BOOL, &f.o.leader_elect, "lead by the Lease kube-system/kube-controller-manager (true)" },
+		{ "leader-elect", BOOL, &f.o.leader_elect,
+		  "lead by the Lease kube-system/kube-controller-manager (true)" },
 		{ "leader-elect-lease-duration", SECONDS32, &f.o.lease_s, "15s" },
 		{ "leader-elect-renew-deadline", SECONDS32, &f.o.renew_s, "10s" },
 		{ "leader-elect-retry-period", SECONDS32, &f.o.retry_s, "2s" },
-		{ "service-account-private-key-file", TEXT, &f.ignored, "accepted; tokens are issued by the API server's TokenRequest only" },
-		{ "use-service-account-credentials", BOOL, &f.o.use_accounts, "each controller writes in the name of its own ServiceAccount (false)" },
-		{ "root-ca-file", TEXT, &f.o.root_ca_file, "certificate that goes into kube-root-ca.crt of each namespace" },
-		{ "cluster-signing-cert-file", TEXT, &f.o.signing_cert_file, "authority that signs CertificateSigningRequests" },
+		{ "service-account-private-key-file", TEXT, &f.ignored,
+		  "accepted; tokens are issued by the API server's TokenRequest only" },
+		{ "use-service-account-credentials", BOOL, &f.o.use_accounts,
+		  "each controller writes in the name of its own ServiceAccount (false)" },
+		{ "root-ca-file", TEXT, &f.o.root_ca_file,
+		  "certificate that goes into kube-root-ca.crt of each namespace" },
+		{ "cluster-signing-cert-file", TEXT, &f.o.signing_cert_file,
+		  "authority that signs CertificateSigningRequests" },
 		{ "cluster-signing-key-file", TEXT, &f.o.signing_key_file, "its key" },
 		{ "cluster-cidr", TEXT, &f.o.cluster_cidr, "range (or two, v4 and v6) of pod addresses" },
 		{ "service-cluster-ip-range", TEXT, &f.ignored, "accepted" },
-		{ "allocate-node-cidrs", BOOL, &f.o.allocate_node_cidrs, "give each node a part of --cluster-cidr (false)" },
+		{ "allocate-node-cidrs", BOOL, &f.o.allocate_node_cidrs,
+		  "give each node a part of --cluster-cidr (false)" },
 		{ "node-cidr-mask-size", NUMBER, &f.o.node_mask_v4, "bits of a node's part (24)" },
 		{ "node-cidr-mask-size-ipv4", NUMBER, &f.o.node_mask_v4, "24" },
 		{ "node-cidr-mask-size-ipv6", NUMBER, &f.o.node_mask_v6, "64" },
-		{ "node-monitor-grace-period", SECONDS, &f.o.node_monitor_grace_s, "silence after which a node counts as unknown (50s)" },
+		{ "node-monitor-grace-period", SECONDS, &f.o.node_monitor_grace_s,
+		  "silence after which a node counts as unknown (50s)" },
 		{ "node-monitor-period", SECONDS, &f.o.node_monitor_period_s, "how often that is looked at (5s)" },
-		{ "terminated-pod-gc-threshold", NUMBER, &f.o.terminated_pod_threshold, "terminated pods kept (12500)" },
+		{ "terminated-pod-gc-threshold", NUMBER, &f.o.terminated_pod_threshold,
+		  "terminated pods kept (12500)" },
 		{ "controllers", TEXT, &f.o.controllers, "'*', 'name' or '-name', separated by commas ('*')" },
 		{ "bind-address", TEXT, &f.ignored, "accepted" },
 		{ "secure-port", NUMBER, &f.secure_port, "0: none is served" },

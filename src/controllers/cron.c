@@ -4,7 +4,9 @@
 
 enum { YEARS = 5 };
 
-static const char *const months[] = { "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec" };
+static const char *const months[] = {
+	"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"
+};
 static const char *const days[] = { "sun", "mon", "tue", "wed", "thu", "fri", "sat" };
 
 static bool parse_number(str s, const char *const *names, size_t nnames, int base, int *out)
@@ -21,7 +23,12 @@ static bool parse_number(str s, const char *const *names, size_t nnames, int bas
 	return true;
 }
 
-struct field { int min, max; const char *const *names; size_t nnames; int base; };
+struct field {
+	int min, max;
+	const char *const *names;
+	size_t nnames;
+	int base;
+};
 
 // One of the comma-separated parts: "*", "5", "1-5", "*/15", "10/5", "mon-fri".
 static bool parse_part(str part, const struct field *f, uint64_t *bits, bool *star, struct error *err)
@@ -37,21 +44,29 @@ static bool parse_part(str part, const struct field *f, uint64_t *bits, bool *st
 		*star |= !has_step || str_eq(step_text, S("1"));
 	} else {
 		if (!parse_number(first, f->names, f->nnames, f->base, &from))
-			return error_set(err, "failed to parse int from " STR_FMT ": strconv.Atoi: parsing \"" STR_FMT "\": invalid syntax", STR_ARG(first), STR_ARG(first));
+			return error_set(err,
+			                 "failed to parse int from " STR_FMT ": strconv.Atoi: parsing \"" STR_FMT
+			                 "\": invalid syntax",
+			                 STR_ARG(first), STR_ARG(first));
 		to = from;
 		if (is_range && !parse_number(last, f->names, f->nnames, f->base, &to))
-			return error_set(err, "failed to parse int from " STR_FMT ": strconv.Atoi: parsing \"" STR_FMT "\": invalid syntax", STR_ARG(last), STR_ARG(last));
+			return error_set(err,
+			                 "failed to parse int from " STR_FMT ": strconv.Atoi: parsing \"" STR_FMT
+			                 "\": invalid syntax",
+			                 STR_ARG(last), STR_ARG(last));
 		if (!is_range && has_step)
 			to = f->max;
 	}
 	if (has_step && (!parse_number(step_text, NULL, 0, 0, &step) || step == 0))
 		return error_set(err, "step of range should be a positive number: " STR_FMT, STR_ARG(part));
 	if (from < f->min)
-		return error_set(err, "beginning of range (%d) below minimum (%d): " STR_FMT, from, f->min, STR_ARG(part));
+		return error_set(err, "beginning of range (%d) below minimum (%d): " STR_FMT, from, f->min,
+		                 STR_ARG(part));
 	if (to > f->max)
 		return error_set(err, "end of range (%d) above maximum (%d): " STR_FMT, to, f->max, STR_ARG(part));
 	if (from > to)
-		return error_set(err, "beginning of range (%d) beyond end of range (%d): " STR_FMT, from, to, STR_ARG(part));
+		return error_set(err, "beginning of range (%d) beyond end of range (%d): " STR_FMT, from, to,
+		                 STR_ARG(part));
 	for (int i = from; i <= to; i += step)
 		*bits |= UINT64_C(1) << i;
 	return true;
@@ -69,7 +84,10 @@ static bool parse_field(str text, const struct field *f, uint64_t *bits, bool *s
 
 static bool parse_every(str s, int64_t *seconds)
 {
-	static const struct { str unit; int64_t ms; } units[] = { { S_INIT("ms"), 1 }, { S_INIT("h"), 3600000 }, { S_INIT("m"), 60000 }, { S_INIT("s"), 1000 } };
+	static const struct {
+		str unit;
+		int64_t ms;
+	} units[] = { { S_INIT("ms"), 1 }, { S_INIT("h"), 3600000 }, { S_INIT("m"), 60000 }, { S_INIT("s"), 1000 } };
 	int64_t ms = 0;
 	while (s.n) {
 		size_t digits = 0, u = 0;
@@ -91,9 +109,12 @@ static bool parse_every(str s, int64_t *seconds)
 
 bool cron_parse(str text, struct cron *out, struct error *err)
 {
-	static const struct { str name, spec; } macros[] = {
-		{ S_INIT("@yearly"), S_INIT("0 0 1 1 *") }, { S_INIT("@annually"), S_INIT("0 0 1 1 *") }, { S_INIT("@monthly"), S_INIT("0 0 1 * *") },
-		{ S_INIT("@weekly"), S_INIT("0 0 * * 0") }, { S_INIT("@daily"), S_INIT("0 0 * * *") }, { S_INIT("@midnight"), S_INIT("0 0 * * *") },
+	static const struct {
+		str name, spec;
+	} macros[] = {
+		{ S_INIT("@yearly"), S_INIT("0 0 1 1 *") },  { S_INIT("@annually"), S_INIT("0 0 1 1 *") },
+		{ S_INIT("@monthly"), S_INIT("0 0 1 * *") }, { S_INIT("@weekly"), S_INIT("0 0 * * 0") },
+		{ S_INIT("@daily"), S_INIT("0 0 * * *") },   { S_INIT("@midnight"), S_INIT("0 0 * * *") },
 		{ S_INIT("@hourly"), S_INIT("0 * * * *") },
 	};
 	*out = (struct cron){ 0 };
@@ -101,7 +122,8 @@ bool cron_parse(str text, struct cron *out, struct error *err)
 	if (s.n == 0)
 		return error_set(err, "empty spec string");
 	if (str_cut_prefix(&rest, S("@every ")))
-		return parse_every(str_trim(rest), &out->every_s) || error_set(err, "failed to parse duration " STR_FMT, STR_ARG(s));
+		return parse_every(str_trim(rest), &out->every_s) ||
+		       error_set(err, "failed to parse duration " STR_FMT, STR_ARG(s));
 	for (size_t i = 0; i < ARRAY_LEN(macros); i++)
 		if (str_eq(s, macros[i].name))
 			s = macros[i].spec;
@@ -115,7 +137,11 @@ bool cron_parse(str text, struct cron *out, struct error *err)
 			fields[n++] = one;
 	if (n != 5)
 		return error_set(err, "expected exactly 5 fields, found %zu: [" STR_FMT "]", n, STR_ARG(s));
-	const struct field shapes[] = { { 0, 59, NULL, 0, 0 }, { 0, 23, NULL, 0, 0 }, { 1, 31, NULL, 0, 0 }, { 1, 12, months, 12, 1 }, { 0, 6, days, 7, 0 } };
+	const struct field shapes[] = { { 0, 59, NULL, 0, 0 },
+		                        { 0, 23, NULL, 0, 0 },
+		                        { 1, 31, NULL, 0, 0 },
+		                        { 1, 12, months, 12, 1 },
+		                        { 0, 6, days, 7, 0 } };
 	uint64_t *const bits[] = { &out->minute, &out->hour, &out->dom, &out->month, &out->dow };
 	for (size_t i = 0; i < 5; i++) {
 		bool star;

@@ -9,7 +9,7 @@
 struct cron {
 	uint64_t minute, hour, dom, month, dow; // bits
 	bool dom_star, dow_star;
-	int64_t every_s;                        // > 0: a fixed interval instead
+	int64_t every_s; // > 0: a fixed interval instead
 };
 
 bool cron_parse(str text, struct cron *out, struct error *err);

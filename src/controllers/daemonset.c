@@ -21,7 +21,9 @@ struct daemonset {
 	struct map backoff; // "uid/generation/node" -> struct backoff
 };
 
-struct backoff { int64_t seconds, last; };
+struct backoff {
+	int64_t seconds, last;
+};
 
 // --- Handlers ---
 
@@ -45,7 +47,8 @@ static void pod_changed(struct object_ref *old_ref, struct object_ref *new_ref, 
 	struct daemonset *c = ctx;
 	_cleanup_arena_ struct arena *a = arena_new(1024);
 	const struct core_v1_Pod *old = old_ref ? object_of(old_ref) : NULL, *p = new_ref ? object_of(new_ref) : NULL;
-	str old_key = old ? controller_key(c, a, &old->metadata) : S(""), key = p ? controller_key(c, a, &p->metadata) : S("");
+	str old_key = old ? controller_key(c, a, &old->metadata) : S(""),
+	    key = p ? controller_key(c, a, &p->metadata) : S("");
 	if (old_key.n && !str_eq(old_key, key)) {
 		if (!p)
 			deletion_observed(c->expectations, old_key, &old->metadata);
@@ -70,8 +73,12 @@ static void node_changed(struct object_ref *old_ref, struct object_ref *new_ref,
 	if (old_ref && new_ref) {
 		// Heartbeats change neither where daemons may run nor where they must.
 		const struct core_v1_Node *x = object_of(old_ref), *y = object_of(new_ref);
-		struct core_v1_Node sx = { .metadata.labels = x->metadata.labels, .spec = { .taints = x->spec.taints, .unschedulable = x->spec.unschedulable } };
-		struct core_v1_Node sy = { .metadata.labels = y->metadata.labels, .spec = { .taints = y->spec.taints, .unschedulable = y->spec.unschedulable } };
+		struct core_v1_Node sx = { .metadata.labels = x->metadata.labels,
+			                   .spec = { .taints = x->spec.taints,
+			                             .unschedulable = x->spec.unschedulable } };
+		struct core_v1_Node sy = { .metadata.labels = y->metadata.labels,
+			                   .spec = { .taints = y->spec.taints,
+			                             .unschedulable = y->spec.unschedulable } };
 		if (schema_equal(core_v1_Node_desc, &sx, &sy))
 			return;
 	}
@@ -85,10 +92,11 @@ static void node_changed(struct object_ref *old_ref, struct object_ref *new_ref,
 
 static void tolerate(struct arena *a, struct core_v1_PodSpec *spec, const char *key, const char *effect)
 {
-	struct core_v1_Toleration want = { .key = str_c(key), .operator = S("Exists"), .effect = str_c(effect) };
+	struct core_v1_Toleration want = { .key = str_c(key), .operator= S("Exists"), .effect = str_c(effect) };
 	for (size_t i = 0; i < spec->tolerations.n; i++) {
 		const struct core_v1_Toleration *t = &spec->tolerations.v[i];
-		if (str_eq(t->key, want.key) && str_eq(t->effect, want.effect) && str_eq(t->operator, want.operator) && str_empty(t->value)) {
+		if (str_eq(t->key, want.key) && str_eq(t->effect, want.effect) && str_eq(t->operator, want.operator) &&
+		    str_empty(t->value)) {
 			spec->tolerations.v[i].tolerationSeconds = NULL;
 			return;
 		}
@@ -109,7 +117,9 @@ static void add_tolerations(struct arena *a, struct core_v1_PodSpec *spec)
 		tolerate(a, spec, "node.kubernetes.io/network-unavailable", "NoSchedule");
 }
 
-struct fit { bool run, stay; };
+struct fit {
+	bool run, stay;
+};
 
 static struct fit fits(struct arena *a, const struct core_v1_PodSpec *spec, const struct core_v1_Node *n)
 {
@@ -135,7 +145,9 @@ static str target_node(const struct core_v1_Pod *p)
 	if (p->spec.nodeName.n)
 		return p->spec.nodeName;
 	const struct core_v1_NodeSelector *s =
-		p->spec.affinity && p->spec.affinity->nodeAffinity ? p->spec.affinity->nodeAffinity->requiredDuringSchedulingIgnoredDuringExecution : NULL;
+	        p->spec.affinity && p->spec.affinity->nodeAffinity
+	                ? p->spec.affinity->nodeAffinity->requiredDuringSchedulingIgnoredDuringExecution
+	                : NULL;
 	for (size_t i = 0; s && i < s->nodeSelectorTerms.n; i++)
 		for (size_t k = 0; k < s->nodeSelectorTerms.v[i].matchFields.n; k++) {
 			const struct core_v1_NodeSelectorRequirement *r = &s->nodeSelectorTerms.v[i].matchFields.v[k];
@@ -156,7 +168,7 @@ static struct core_v1_Pod *pod_for(struct arena *a, const struct core_v1_Pod *mo
 	struct core_v1_NodeSelectorTerm *t = LIST_ADD(a, &s->nodeSelectorTerms);
 	struct core_v1_NodeSelectorRequirement *r = LIST_ADD(a, &t->matchFields);
 	r->key = S("metadata.name");
-	r->operator = S("In");
+	r->operator= S("In");
 	*LIST_ADD(a, &r->values) = node;
 	p->spec.affinity->nodeAffinity->requiredDuringSchedulingIgnoredDuringExecution = s;
 	return p;
@@ -176,9 +188,15 @@ struct round {
 	struct owner owner;
 	str key, hash;
 	struct core_v1_PodSpec spec; // of the template, with tolerations
-	struct { struct on_node *v; size_t n; } nodes;
-	struct str_list create;      // nodes
-	struct { const struct core_v1_Pod **v; size_t n; } remove;
+	struct {
+		struct on_node *v;
+		size_t n;
+	} nodes;
+	struct str_list create; // nodes
+	struct {
+		const struct core_v1_Pod **v;
+		size_t n;
+	} remove;
 	int64_t now;
 	struct error err;
 	pthread_mutex_t lock;
@@ -189,7 +207,8 @@ static bool has_surge(const struct round *r)
 {
 	const struct apps_v1_RollingUpdateDaemonSet *u = r->ds->spec.updateStrategy.rollingUpdate;
 	int32_t n = 0;
-	return str_eq(r->ds->spec.updateStrategy.type, S("RollingUpdate")) && u && u->maxSurge && int_or_percent(u->maxSurge, 100, true, &n) && n > 0;
+	return str_eq(r->ds->spec.updateStrategy.type, S("RollingUpdate")) && u && u->maxSurge &&
+	       int_or_percent(u->maxSurge, 100, true, &n) && n > 0;
 }
 
 static bool is_updated(const struct round *r, const struct core_v1_Pod *p)
@@ -226,7 +245,8 @@ static void remove_later(struct arena *a, struct round *r, const struct core_v1_
 static bool may_replace(struct round *r, struct arena *a, str node)
 {
 	struct daemonset *c = r->c;
-	str key = arena_printf(a, STR_FMT "/%lld/" STR_FMT, STR_ARG(r->ds->metadata.uid), (long long)r->ds->status.observedGeneration, STR_ARG(node));
+	str key = arena_printf(a, STR_FMT "/%lld/" STR_FMT, STR_ARG(r->ds->metadata.uid),
+	                       (long long)r->ds->status.observedGeneration, STR_ARG(node));
 	int64_t now = clock_mono(c->m->clock);
 	pthread_mutex_lock(&c->lock);
 	struct backoff *b = map_get(&c->backoff, key);
@@ -235,7 +255,8 @@ static bool may_replace(struct round *r, struct arena *a, str node)
 	int64_t left = b->last ? b->last + b->seconds * NS_PER_SEC - now : 0;
 	if (left <= 0) {
 		bool calm = b->last && now - b->last > 2 * FAILED_BACKOFF_MAX_S * NS_PER_SEC;
-		b->seconds = !b->seconds || calm ? FAILED_BACKOFF_S : MIN(b->seconds * 2, (int64_t)FAILED_BACKOFF_MAX_S);
+		b->seconds =
+		        !b->seconds || calm ? FAILED_BACKOFF_S : MIN(b->seconds * 2, (int64_t)FAILED_BACKOFF_MAX_S);
 		b->last = now;
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -266,10 +287,14 @@ static void manage_node(struct round *r, struct arena *a, const struct on_node *
 			bool failed = str_eq(p->status.phase, S("Failed"));
 			if (failed && !may_replace(r, a, n->node->metadata.name))
 				continue;
-			EVENT(c->m, COMPONENT, c->m->r.daemonsets, &r->ds->metadata, failed ? "Warning" : "Normal", failed ? "FailedDaemonPod" : "SucceededDaemonPod",
-			      failed ? "Found failed daemon pod " STR_FMT "/" STR_FMT " on node " STR_FMT ", will try to kill it"
-			             : "Found succeeded daemon pod " STR_FMT "/" STR_FMT " on node " STR_FMT ", will try to delete it",
-			      STR_ARG(p->metadata.namespace), STR_ARG(p->metadata.name), STR_ARG(n->node->metadata.name));
+			EVENT(c->m, COMPONENT, c->m->r.daemonsets, &r->ds->metadata, failed ? "Warning" : "Normal",
+			      failed ? "FailedDaemonPod" : "SucceededDaemonPod",
+			      failed ? "Found failed daemon pod " STR_FMT "/" STR_FMT " on node " STR_FMT
+			               ", will try to kill it"
+			             : "Found succeeded daemon pod " STR_FMT "/" STR_FMT " on node " STR_FMT
+			               ", will try to delete it",
+			      STR_ARG(p->metadata.namespace), STR_ARG(p->metadata.name),
+			      STR_ARG(n->node->metadata.name));
 			remove_later(a, r, p);
 			continue;
 		}
@@ -358,7 +383,8 @@ static bool sync_nodes(struct round *r, struct arena *a, struct error *err)
 // --- Rolling update ---
 
 // The new and the old pod of a node; false: there are several of a kind, the next round cleans up.
-static bool pair_of(const struct round *r, const struct on_node *n, const struct core_v1_Pod **new_pod, const struct core_v1_Pod **old_pod)
+static bool pair_of(const struct round *r, const struct on_node *n, const struct core_v1_Pod **new_pod,
+                    const struct core_v1_Pod **old_pod)
 {
 	*new_pod = *old_pod = NULL;
 	for (size_t i = 0; i < n->pods.n; i++) {
@@ -393,7 +419,10 @@ static void limits(const struct round *r, int32_t *surge, int32_t *unavailable)
 static void replace_old(struct round *r, struct arena *a, int32_t unavailable)
 {
 	int32_t down = 0;
-	struct { const struct core_v1_Pod **v; size_t n; } candidates = { 0 };
+	struct {
+		const struct core_v1_Pod **v;
+		size_t n;
+	} candidates = { 0 };
 	for (size_t i = 0; i < r->nodes.n; i++) {
 		const struct core_v1_Pod *new_pod, *old_pod;
 		const struct on_node *n = &r->nodes.v[i];
@@ -450,7 +479,8 @@ static bool write_status(struct round *r, struct arena *a, bool observed, struct
 {
 	struct apps_v1_DaemonSet *copy = schema_clone(a, apps_v1_DaemonSet_desc, r->ds);
 	struct apps_v1_DaemonSetStatus *s = &copy->status;
-	s->desiredNumberScheduled = s->currentNumberScheduled = s->numberMisscheduled = s->numberReady = s->updatedNumberScheduled = s->numberAvailable = 0;
+	s->desiredNumberScheduled = s->currentNumberScheduled = s->numberMisscheduled = s->numberReady =
+	        s->updatedNumberScheduled = s->numberAvailable = 0;
 	for (size_t i = 0; i < r->nodes.n; i++) {
 		const struct on_node *n = &r->nodes.v[i];
 		if (!n->fit.run) {
@@ -484,13 +514,16 @@ static bool lives_on(const struct apps_v1_ControllerRevision *rev, void *ctx)
 	str hash = str_map_get(&rev->metadata.labels, REVISION_HASH_LABEL);
 	for (size_t i = 0; i < r->nodes.n; i++)
 		for (size_t k = 0; k < r->nodes.v[i].pods.n; k++)
-			if (str_eq(str_map_get(&((const any_object *)r->nodes.v[i].pods.v[k])->metadata.labels, REVISION_HASH_LABEL), hash))
+			if (str_eq(str_map_get(&((const any_object *)r->nodes.v[i].pods.v[k])->metadata.labels,
+			                       REVISION_HASH_LABEL),
+			           hash))
 				return true;
 	return false;
 }
 
 // The revision of the present template (made when it is new) and the others.
-static bool find_revision(struct round *r, struct arena *a, const struct selector *s, struct revisions *old, struct error *err)
+static bool find_revision(struct round *r, struct arena *a, const struct selector *s, struct revisions *old,
+                          struct error *err)
 {
 	struct daemonset *c = r->c;
 	struct revisions all;
@@ -506,7 +539,8 @@ static bool find_revision(struct round *r, struct arena *a, const struct selecto
 		}
 	if (!now) {
 		int32_t *collisions = r->ds->status.collisionCount, *before = collisions;
-		now = history_create(c->m, a, &r->owner, &r->ds->spec.template.metadata.labels, &r->ds->spec.template, latest + 1, &collisions, false, err);
+		now = history_create(c->m, a, &r->owner, &r->ds->spec.template.metadata.labels, &r->ds->spec.template,
+		                     latest + 1, &collisions, false, err);
 		if (!now && collisions != before) {
 			struct apps_v1_DaemonSet *copy = schema_clone(a, apps_v1_DaemonSet_desc, r->ds);
 			struct error ignored = { 0 };
@@ -525,7 +559,8 @@ static bool place_pods(struct round *r, struct arena *a, const struct selector *
 {
 	struct daemonset *c = r->c;
 	struct held mine, nodes = held_list(a, c->nodes);
-	if (!claim(c->m, a, &r->owner, s, c->m->r.pods, held_candidates(a, c->pods, r->ds->metadata.namespace, r->ds->metadata.uid), NULL, &mine, err))
+	if (!claim(c->m, a, &r->owner, s, c->m->r.pods,
+	           held_candidates(a, c->pods, r->ds->metadata.namespace, r->ds->metadata.uid), NULL, &mine, err))
 		return false;
 	r->nodes.n = 0;
 	r->nodes.v = NULL;
@@ -541,7 +576,8 @@ static bool place_pods(struct round *r, struct arena *a, const struct selector *
 	// Pods that wait for a node that is gone.
 	for (size_t k = 0; k < mine.n; k++) {
 		const struct core_v1_Pod *p = mine.v[k];
-		if (!p->spec.nodeName.n && !p->metadata.deletionTimestamp && !held_get(a, c->nodes, S(""), target_node(p)))
+		if (!p->spec.nodeName.n && !p->metadata.deletionTimestamp &&
+		    !held_get(a, c->nodes, S(""), target_node(p)))
 			remove_later(a, r, p);
 	}
 	return true;
@@ -558,7 +594,8 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 		return true;
 	}
 	if (ds->spec.selector && ds->spec.selector->matchLabels.n == 0 && ds->spec.selector->matchExpressions.n == 0) {
-		EVENT(c->m, COMPONENT, c->m->r.daemonsets, &ds->metadata, "Warning", "SelectingAll", "This daemon set is selecting all pods. A non-empty selector is required.");
+		EVENT(c->m, COMPONENT, c->m->r.daemonsets, &ds->metadata, "Warning", "SelectingAll",
+		      "This daemon set is selecting all pods. A non-empty selector is required.");
 		return true;
 	}
 	if (ds->metadata.deletionTimestamp)
@@ -566,7 +603,11 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 	struct selector selector;
 	if (!label_selector(a, ds->spec.selector, &selector, err))
 		return false;
-	struct round r = { .c = c, .ds = ds, .key = key, .now = now_sec(c->m), .owner = { c->m->r.daemonsets, S("apps/v1"), S("DaemonSet"), &ds->metadata, COMPONENT } };
+	struct round r = { .c = c,
+		           .ds = ds,
+		           .key = key,
+		           .now = now_sec(c->m),
+		           .owner = { c->m->r.daemonsets, S("apps/v1"), S("DaemonSet"), &ds->metadata, COMPONENT } };
 	struct core_v1_PodTemplateSpec *t = schema_clone(a, core_v1_PodTemplateSpec_desc, &ds->spec.template);
 	r.spec = t->spec;
 	add_tolerations(a, &r.spec);
@@ -589,7 +630,9 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 			replace_old(&r, a, unavailable);
 		sync_nodes(&r, a, &failed);
 	}
-	if (!failed.code && !history_truncate(c->m, old, ds->spec.revisionHistoryLimit ? *ds->spec.revisionHistoryLimit : 10, lives_on, &r, &failed))
+	if (!failed.code &&
+	    !history_truncate(c->m, old, ds->spec.revisionHistoryLimit ? *ds->spec.revisionHistoryLimit : 10, lives_on,
+	                      &r, &failed))
 		log_debug("daemonset " STR_FMT ": %s", STR_ARG(key), failed.text);
 	if (!write_status(&r, a, true, err))
 		return false;
@@ -601,8 +644,13 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 void *daemonset_setup(struct manager *m)
 {
 	struct daemonset *c = ARENA_NEW(m->arena, struct daemonset);
-	*c = (struct daemonset){ .m = m, .sets = manager_informer(m, m->r.daemonsets), .pods = manager_informer(m, m->r.pods), .nodes = manager_informer(m, m->r.nodes),
-		.revisions = manager_informer(m, m->r.controllerrevisions), .queue = manager_queue(m), .expectations = expectations_new(m) };
+	*c = (struct daemonset){ .m = m,
+		                 .sets = manager_informer(m, m->r.daemonsets),
+		                 .pods = manager_informer(m, m->r.pods),
+		                 .nodes = manager_informer(m, m->r.nodes),
+		                 .revisions = manager_informer(m, m->r.controllerrevisions),
+		                 .queue = manager_queue(m),
+		                 .expectations = expectations_new(m) };
 	pthread_mutex_init(&c->lock, NULL);
 	informer_add_index(c->sets, INDEX_NAMESPACE, index_namespace);
 	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);

@@ -6,13 +6,16 @@
 
 #include "base/map.h"
 #include "controllers/cidr.h"
+#include "controllers/cron.h"
 #include "controllers/gc_graph.h"
+#include "controllers/job_policy.h"
 #include "controllers/node_util.h"
 #include "controllers/slices.h"
 
 // --- Ranking ---
 
-static struct core_v1_Pod *pod(struct arena *a, const char *name, const char *node, const char *phase, int64_t ready_since, int64_t created)
+static struct core_v1_Pod *pod(struct arena *a, const char *name, const char *node, const char *phase,
+                               int64_t ready_since, int64_t created)
 {
 	struct core_v1_Pod *p = ARENA_NEW(a, struct core_v1_Pod);
 	p->metadata.name = p->metadata.uid = str_c(name);
@@ -20,11 +23,15 @@ static struct core_v1_Pod *pod(struct arena *a, const char *name, const char *no
 	p->spec.nodeName = str_c(node);
 	p->status.phase = str_c(phase);
 	if (ready_since)
-		*LIST_ADD(a, &p->status.conditions) = (struct core_v1_PodCondition){ .type = S("Ready"), .status = S("True"), .lastTransitionTime = { .sec = ready_since, .set = true } };
+		*LIST_ADD(a, &p->status.conditions) =
+		        (struct core_v1_PodCondition){ .type = S("Ready"),
+			                               .status = S("True"),
+			                               .lastTransitionTime = { .sec = ready_since, .set = true } };
 	return p;
 }
 
-static void expect_order(struct arena *a, const struct core_v1_Pod **pods, size_t n, const int *ranks, const char *const *names)
+static void expect_order(struct arena *a, const struct core_v1_Pod **pods, size_t n, const int *ranks,
+                         const char *const *names)
 {
 	pods_rank_for_deletion(a, pods, n, ranks, 0);
 	for (size_t i = 0; i < n; i++)
@@ -35,23 +42,30 @@ static void the_least_useful_goes_first(void **state)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	const struct core_v1_Pod *pods[] = {
-		pod(a, "old-ready", "n1", "Running", 100, 50), pod(a, "new-ready", "n1", "Running", 200, 50), pod(a, "not-ready", "n1", "Running", 0, 50),
-		pod(a, "pending", "n1", "Pending", 0, 50), pod(a, "unassigned", "", "Pending", 0, 50),
+		pod(a, "old-ready", "n1", "Running", 100, 50), pod(a, "new-ready", "n1", "Running", 200, 50),
+		pod(a, "not-ready", "n1", "Running", 0, 50),   pod(a, "pending", "n1", "Pending", 0, 50),
+		pod(a, "unassigned", "", "Pending", 0, 50),
 	};
-	expect_order(a, pods, 5, NULL, (const char *[]){ "unassigned", "pending", "not-ready", "new-ready", "old-ready" });
-	struct core_v1_Pod *dear = pod(a, "dear", "n1", "Running", 500, 50), *cheap = pod(a, "cheap", "n1", "Running", 100, 50), *odd = pod(a, "odd", "n1", "Running", 900, 50);
+	expect_order(a, pods, 5, NULL,
+	             (const char *[]){ "unassigned", "pending", "not-ready", "new-ready", "old-ready" });
+	struct core_v1_Pod *dear = pod(a, "dear", "n1", "Running", 500, 50),
+	                   *cheap = pod(a, "cheap", "n1", "Running", 100, 50),
+	                   *odd = pod(a, "odd", "n1", "Running", 900, 50);
 	str_map_set(a, &dear->metadata.annotations, S("controller.kubernetes.io/pod-deletion-cost"), S("10"));
 	str_map_set(a, &cheap->metadata.annotations, S("controller.kubernetes.io/pod-deletion-cost"), S("-5"));
-	str_map_set(a, &odd->metadata.annotations, S("controller.kubernetes.io/pod-deletion-cost"), S("+20")); // no number: 0
+	str_map_set(a, &odd->metadata.annotations, S("controller.kubernetes.io/pod-deletion-cost"),
+	            S("+20")); // no number: 0
 	const struct core_v1_Pod *costs[] = { dear, odd, cheap };
 	expect_order(a, costs, 3, NULL, (const char *[]){ "cheap", "odd", "dear" });
-	const struct core_v1_Pod *crowd[] = { pod(a, "alone", "n1", "Running", 300, 50), pod(a, "crowded", "n2", "Running", 100, 50) };
+	const struct core_v1_Pod *crowd[] = { pod(a, "alone", "n1", "Running", 300, 50),
+		                              pod(a, "crowded", "n2", "Running", 100, 50) };
 	expect_order(a, crowd, 2, (const int[]){ 1, 3 }, (const char *[]){ "crowded", "alone" });
 	struct core_v1_Pod *restarted = pod(a, "restarted", "n1", "Running", 100, 50);
 	LIST_ADD(a, &restarted->status.containerStatuses)->restartCount = 4;
 	const struct core_v1_Pod *restarts[] = { pod(a, "steady", "n1", "Running", 100, 90), restarted };
 	expect_order(a, restarts, 2, NULL, (const char *[]){ "restarted", "steady" });
-	const struct core_v1_Pod *ages[] = { pod(a, "elder", "n1", "Running", 100, 10), pod(a, "younger", "n1", "Running", 100, 20) };
+	const struct core_v1_Pod *ages[] = { pod(a, "elder", "n1", "Running", 100, 10),
+		                             pod(a, "younger", "n1", "Running", 100, 20) };
 	expect_order(a, ages, 2, NULL, (const char *[]){ "younger", "elder" });
 }
 
@@ -82,7 +96,10 @@ static struct port_groups group(struct arena *a, int from, int to, bool ready)
 	return g;
 }
 
-static slice *fresh(struct arena *a, void *ctx) { return ARENA_NEW(a, slice); }
+static slice *fresh(struct arena *a, void *ctx)
+{
+	return ARENA_NEW(a, slice);
+}
 
 static void few_slices_change(void **state)
 {
@@ -137,9 +154,20 @@ static void a_state_that_changes_is_written(void **state)
 
 // --- The graph ---
 
-struct notes { struct arena *a; struct str_list look, orphan; };
-static void note_look(void *ctx, str uid) { struct notes *n = ctx; *LIST_ADD(n->a, &n->look) = arena_dup(n->a, uid); }
-static void note_orphan(void *ctx, str uid) { struct notes *n = ctx; *LIST_ADD(n->a, &n->orphan) = arena_dup(n->a, uid); }
+struct notes {
+	struct arena *a;
+	struct str_list look, orphan;
+};
+static void note_look(void *ctx, str uid)
+{
+	struct notes *n = ctx;
+	*LIST_ADD(n->a, &n->look) = arena_dup(n->a, uid);
+}
+static void note_orphan(void *ctx, str uid)
+{
+	struct notes *n = ctx;
+	*LIST_ADD(n->a, &n->orphan) = arena_dup(n->a, uid);
+}
 
 static bool noted(struct notes *n, const char *uid)
 {
@@ -154,7 +182,9 @@ static struct meta_v1_ObjectMeta meta(struct arena *a, const char *ns, const cha
 	struct meta_v1_ObjectMeta m = { .name = str_c(uid), .namespace = str_c(ns), .uid = str_c(uid) };
 	if (owner) {
 		struct meta_v1_OwnerReference *r = LIST_ADD(a, &m.ownerReferences);
-		*r = (struct meta_v1_OwnerReference){ .apiVersion = S("apps/v1"), .kind = S("ReplicaSet"), .name = str_c(owner), .uid = str_c(owner) };
+		*r = (struct meta_v1_OwnerReference){
+			.apiVersion = S("apps/v1"), .kind = S("ReplicaSet"), .name = str_c(owner), .uid = str_c(owner)
+		};
 		r->blockOwnerDeletion = ARENA_NEW(a, bool);
 		*r->blockOwnerDeletion = true;
 	}
@@ -200,7 +230,8 @@ static void foreground_waits_for_those_who_block(void **state)
 	*LIST_ADD(a, &rs.finalizers) = S("foregroundDeletion");
 	gc_graph_observe(g, S("apps/v1"), S("ReplicaSet"), &rs);
 	assert_true(noted(&n, "pod") && noted(&n, "rs"));
-	assert_true(gc_graph_view(g, a, S("rs"), &v) && v.deleting_dependents && v.dependents.n == 1 && v.dependents.v[0].blocks);
+	assert_true(gc_graph_view(g, a, S("rs"), &v) && v.deleting_dependents && v.dependents.n == 1 &&
+	            v.dependents.v[0].blocks);
 	n.look.n = 0;
 	gc_graph_observe(g, S("apps/v1"), S("ReplicaSet"), &rs); // said once is enough
 	assert_int_equal(n.look.n, 0);
@@ -268,7 +299,10 @@ static void tolerations_have_an_end(void **state)
 	*LIST_ADD(a, &taints) = (struct core_v1_Taint){ .key = TAINT_UNREACHABLE, .effect = S("NoExecute") };
 	assert_int_equal(toleration_seconds(&taints, p), 0);
 	int64_t seconds = 300;
-	*LIST_ADD(a, &p->spec.tolerations) = (struct core_v1_Toleration){ .key = TAINT_UNREACHABLE, .operator = S("Exists"), .effect = S("NoExecute"), .tolerationSeconds = &seconds };
+	*LIST_ADD(a, &p->spec.tolerations) = (struct core_v1_Toleration){ .key = TAINT_UNREACHABLE,
+		                                                          .operator= S("Exists"),
+		                                                          .effect = S("NoExecute"),
+		                                                          .tolerationSeconds = &seconds };
 	assert_int_equal(toleration_seconds(&taints, p), 300);
 	p->spec.tolerations.v[0].tolerationSeconds = NULL;
 	assert_int_equal(toleration_seconds(&taints, p), -1);
@@ -276,6 +310,99 @@ static void tolerations_have_an_end(void **state)
 	assert_int_equal(toleration_seconds(&taints, p), -1);
 	*LIST_ADD(a, &taints) = (struct core_v1_Taint){ .key = S("x"), .effect = S("NoExecute") };
 	assert_int_equal(toleration_seconds(&taints, p), 0);
+}
+
+// --- Schedules ---
+
+static void schedules_come_due(void **state)
+{
+	// 2026-11-23 is a Monday.
+	const struct {
+		const char *spec;
+		const char *after, *next;
+	} cases[] = {
+		{ "* * * * *", "2026-11-23T10:00:00Z", "2026-11-23T10:01:00Z" },
+		{ "*/15 * * * *", "2026-11-23T10:07:31Z", "2026-11-23T10:15:00Z" },
+		{ "0 9-17/4 * * mon-fri", "2026-11-23T14:00:00Z", "2026-11-23T17:00:00Z" },
+		{ "0 9-17/4 * * 1-5", "2026-11-27T17:00:00Z", "2026-11-30T09:00:00Z" },
+		{ "30 2 29 feb *", "2026-11-23T10:00:00Z", "2028-02-29T02:30:00Z" },
+		{ "0 0 13 * 5", "2026-11-23T10:00:00Z", "2026-11-27T00:00:00Z" }, // one of both days is enough
+		{ "0 0 1 * ?", "2026-12-31T23:59:00Z", "2027-01-01T00:00:00Z" },
+		{ "@hourly", "2026-11-23T10:00:00Z", "2026-11-23T11:00:00Z" },
+		{ "@every 1m30s", "2026-11-23T10:00:00Z", "2026-11-23T10:01:30Z" },
+		{ "0 0 31 2 *", "2026-11-23T10:00:00Z", NULL },
+	};
+	_cleanup_arena_ struct arena *a = arena_new(0);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct cron c;
+		struct error err = { 0 };
+		int64_t sec;
+		int32_t nsec;
+		assert_true(cron_parse(str_c(cases[i].spec), &c, &err));
+		assert_true(time_parse(str_c(cases[i].after), &sec, &nsec));
+		int64_t next = cron_next(&c, sec);
+		if (!cases[i].next)
+			assert_int_equal(next, 0);
+		else
+			assert_string_equal(arena_cstr(a, time_format(a, next, 0, 0)), cases[i].next);
+	}
+}
+
+static void schedules_that_are_none(void **state)
+{
+	const char *const specs[] = { "",          "* * * *",     "* * * * * *",   "60 * * * *", "* 24 * * *",
+		                      "* * 0 * *", "5-1 * * * *", "*/0 * * * *",   "x * * * *",  "@sometimes",
+		                      "@every 5",  "@every",      "1-2-3 * * * *", "-1 * * * *", "* * * * 7" };
+	for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+		struct cron c;
+		struct error err = { 0 };
+		assert_false(cron_parse(str_c(specs[i]), &c, &err));
+		assert_true(err.text[0]);
+	}
+}
+
+// --- Jobs ---
+
+static void indexes_are_written_as_ranges(void **state)
+{
+	_cleanup_arena_ struct arena *a = arena_new(0);
+	struct index_set s = index_set_new(a, 20), x = index_set_new(a, 20);
+	index_set_parse(&s, S("0-3,5,7,8,19,25,9-7,b"));
+	assert_int_equal(s.total, 8);
+	assert_string_equal(arena_cstr(a, index_set_text(a, &s)), "0-3,5,7,8,19");
+	index_set_parse(&x, S("3-7"));
+	assert_int_equal(index_set_common(&s, &x), 3);
+	assert_int_equal(index_set_text(a, &(struct index_set){ 0 }).n, 0);
+}
+
+static void failure_rules_are_read_in_order(void **state)
+{
+	_cleanup_arena_ struct arena *a = arena_new(0);
+	struct core_v1_Pod *p = pod(a, "p", "n", "Failed", 0, 1);
+	p->metadata.namespace = S("d");
+	struct core_v1_ContainerStatus *c = LIST_ADD(a, &p->status.containerStatuses);
+	c->name = S("main");
+	c->state.terminated = ARENA_NEW(a, struct core_v1_ContainerStateTerminated);
+	c->state.terminated->exitCode = 42;
+	struct batch_v1_PodFailurePolicy policy = { 0 };
+	struct batch_v1_PodFailurePolicyRule *r = LIST_ADD(a, &policy.rules);
+	r->action = S("Ignore");
+	struct batch_v1_PodFailurePolicyOnPodConditionsPattern *pattern = LIST_ADD(a, &r->onPodConditions);
+	pattern->type = S("DisruptionTarget");
+	pattern->status = S("True");
+	r = LIST_ADD(a, &policy.rules);
+	r->action = S("FailJob");
+	r->onExitCodes = ARENA_NEW(a, struct batch_v1_PodFailurePolicyOnExitCodesRequirement);
+	r->onExitCodes->operator= S("In");
+	*LIST_ADD(a, &r->onExitCodes->values) = 42;
+	str message;
+	assert_int_equal(job_failure_action(a, &policy, p, &message), FAILURE_FAILS_JOB);
+	assert_string_equal(arena_cstr(a, message),
+	                    "Container main for pod d/p failed with exit code 42 matching FailJob rule at index 1");
+	*LIST_ADD(a, &p->status.conditions) =
+	        (struct core_v1_PodCondition){ .type = S("DisruptionTarget"), .status = S("True") };
+	assert_int_equal(job_failure_action(a, &policy, p, &message), FAILURE_IGNORED);
+	assert_int_equal(job_failure_action(a, NULL, p, &message), FAILURE_COUNTS);
 }
 
 int main(void)
@@ -289,6 +416,10 @@ int main(void)
 		cmocka_unit_test(orphans_and_strangers),
 		cmocka_unit_test(subnets_are_handed_out_once),
 		cmocka_unit_test(tolerations_have_an_end),
+		cmocka_unit_test(schedules_come_due),
+		cmocka_unit_test(schedules_that_are_none),
+		cmocka_unit_test(indexes_are_written_as_ranges),
+		cmocka_unit_test(failure_rules_are_read_in_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,8 @@ static int deletion_cost(const struct core_v1_Pod *p)
 {
 	str v;
 	int64_t n;
-	if (!str_map_find(&p->metadata.annotations, S("controller.kubernetes.io/pod-deletion-cost"), &v) || !str_to_i64(v, &n))
+	if (!str_map_find(&p->metadata.annotations, S("controller.kubernetes.io/pod-deletion-cost"), &v) ||
+	    !str_to_i64(v, &n))
 		return 0;
 	bool plain = v.n > 0 && v.p[0] != '+' && (v.p[0] != '0' || v.n == 1);
 	return plain && n >= INT32_MIN && n <= INT32_MAX ? (int)n : 0;
@@ -39,7 +40,8 @@ static void restarts(const struct core_v1_Pod *p, int *regular, int *sidecar)
 	for (size_t i = 0; i < p->status.initContainerStatuses.n; i++)
 		for (size_t c = 0; c < p->spec.initContainers.n; c++) {
 			const struct core_v1_Container *ic = &p->spec.initContainers.v[c];
-			if (ic->restartPolicy && str_eq(*ic->restartPolicy, S("Always")) && str_eq(ic->name, p->status.initContainerStatuses.v[i].name))
+			if (ic->restartPolicy && str_eq(*ic->restartPolicy, S("Always")) &&
+			    str_eq(ic->name, p->status.initContainerStatuses.v[i].name))
 				*sidecar = MAX(*sidecar, p->status.initContainerStatuses.v[i].restartCount);
 		}
 }
@@ -52,7 +54,8 @@ static int age_rank(struct api_time t, int64_t now_ns)
 }
 
 // Younger first; a time that is not set comes first of all.
-static int younger(struct api_time x, struct api_time y, int64_t now_ns, const struct core_v1_Pod *px, const struct core_v1_Pod *py)
+static int younger(struct api_time x, struct api_time y, int64_t now_ns, const struct core_v1_Pod *px,
+                   const struct core_v1_Pod *py)
 {
 	if (!x.set || !y.set)
 		return x.set == y.set ? 0 : !x.set ? -1 : 1;
@@ -96,7 +99,8 @@ static int compare(const void *a, const void *b, void *ctx)
 	return x->at < y->at ? -1 : x->at > y->at;
 }
 
-void pods_rank_for_deletion(struct arena *a, const struct core_v1_Pod **pods, size_t n, const int *ranks, int64_t now_ns)
+void pods_rank_for_deletion(struct arena *a, const struct core_v1_Pod **pods, size_t n, const int *ranks,
+                            int64_t now_ns)
 {
 	struct ranked *r = arena_calloc(a, n + 1, sizeof(*r));
 	for (size_t i = 0; i < n; i++)

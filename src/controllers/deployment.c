@@ -15,7 +15,8 @@ static void deployment_changed(struct object_ref *old, struct object_ref *obj, v
 	queue_object(c->queue, changed_object(old, obj));
 }
 
-static const struct apps_v1_Deployment *owner_of(struct deployment *c, struct arena *a, const struct meta_v1_ObjectMeta *m)
+static const struct apps_v1_Deployment *owner_of(struct deployment *c, struct arena *a,
+                                                 const struct meta_v1_ObjectMeta *m)
 {
 	const struct meta_v1_OwnerReference *r = meta_controller(m);
 	if (!r || !str_eq(r->kind, S("Deployment")))
@@ -29,7 +30,8 @@ static void set_changed(struct object_ref *old_ref, struct object_ref *new_ref, 
 	struct deployment *c = ctx;
 	_cleanup_arena_ struct arena *a = arena_new(1024);
 	const any_object *old = old_ref ? object_of(old_ref) : NULL, *rs = new_ref ? object_of(new_ref) : NULL;
-	const struct apps_v1_Deployment *before = old ? owner_of(c, a, &old->metadata) : NULL, *d = rs ? owner_of(c, a, &rs->metadata) : NULL;
+	const struct apps_v1_Deployment *before = old ? owner_of(c, a, &old->metadata) : NULL,
+	                                *d = rs ? owner_of(c, a, &rs->metadata) : NULL;
 	if (before && before != d)
 		queue_object(c->queue, before);
 	if (d)
@@ -41,7 +43,8 @@ static void set_changed(struct object_ref *old_ref, struct object_ref *new_ref, 
 		const struct apps_v1_Deployment *candidate = all.v[i];
 		struct selector s;
 		struct error ignored = { 0 };
-		if (label_selector(a, candidate->spec.selector, &s, &ignored) && !selector_empty(&s) && selector_matches(&s, &rs->metadata.labels))
+		if (label_selector(a, candidate->spec.selector, &s, &ignored) && !selector_empty(&s) &&
+		    selector_matches(&s, &rs->metadata.labels))
 			queue_object(c->queue, candidate);
 	}
 }
@@ -55,7 +58,8 @@ static void pod_changed(struct object_ref *old, struct object_ref *obj, void *ct
 	_cleanup_arena_ struct arena *a = arena_new(1024);
 	const struct core_v1_Pod *p = object_of(old);
 	const struct meta_v1_OwnerReference *r = meta_controller(&p->metadata);
-	const any_object *rs = r && str_eq(r->kind, S("ReplicaSet")) ? held_get(a, c->sets, p->metadata.namespace, r->name) : NULL;
+	const any_object *rs =
+	        r && str_eq(r->kind, S("ReplicaSet")) ? held_get(a, c->sets, p->metadata.namespace, r->name) : NULL;
 	const struct apps_v1_Deployment *d = rs ? owner_of(c, a, &rs->metadata) : NULL;
 	if (d && str_eq(d->spec.strategy.type, S("Recreate")))
 		queue_object(c->queue, d);
@@ -66,7 +70,8 @@ static void pod_changed(struct object_ref *old, struct object_ref *obj, void *ct
 static bool skipped_annotation(str key)
 {
 	return str_eq(key, S("kubectl.kubernetes.io/last-applied-configuration")) || str_eq(key, REVISION_ANNOTATION) ||
-	       str_eq(key, REVISION_HISTORY_ANNOTATION) || str_eq(key, DESIRED_ANNOTATION) || str_eq(key, MAX_ANNOTATION) || str_eq(key, ROLLBACK_ANNOTATION);
+	       str_eq(key, REVISION_HISTORY_ANNOTATION) || str_eq(key, DESIRED_ANNOTATION) ||
+	       str_eq(key, MAX_ANNOTATION) || str_eq(key, ROLLBACK_ANNOTATION);
 }
 
 static bool annotate(struct arena *a, struct str_map *m, str key, str value)
@@ -82,7 +87,9 @@ static bool annotate_sizes(struct arena *a, struct apps_v1_ReplicaSet *rs, const
 {
 	int32_t want = deployment_replicas(d);
 	bool changed = annotate(a, &rs->metadata.annotations, DESIRED_ANNOTATION, arena_printf(a, "%d", want));
-	return annotate(a, &rs->metadata.annotations, MAX_ANNOTATION, arena_printf(a, "%d", want + deployment_max_surge(d))) || changed;
+	return annotate(a, &rs->metadata.annotations, MAX_ANNOTATION,
+	                arena_printf(a, "%d", want + deployment_max_surge(d))) ||
+	       changed;
 }
 
 // A set that comes back into use remembers the revisions that it had.
@@ -98,23 +105,27 @@ static void remember_revision(struct arena *a, struct apps_v1_ReplicaSet *rs, st
 		history = str_split(history, ',', &first, &rest) ? rest : S("");
 	}
 	if (old.n <= MAX_HISTORY_CHARS)
-		str_map_set(a, &rs->metadata.annotations, REVISION_HISTORY_ANNOTATION, history.n ? arena_concat(a, history, S(","), old) : old);
+		str_map_set(a, &rs->metadata.annotations, REVISION_HISTORY_ANNOTATION,
+		            history.n ? arena_concat(a, history, S(","), old) : old);
 }
 
 // The new set takes over the Deployment's annotations and, if its own is smaller, the revision. True: something changed.
-static bool annotate_new_set(struct arena *a, const struct apps_v1_Deployment *d, struct apps_v1_ReplicaSet *rs, int64_t revision, bool exists)
+static bool annotate_new_set(struct arena *a, const struct apps_v1_Deployment *d, struct apps_v1_ReplicaSet *rs,
+                             int64_t revision, bool exists)
 {
 	bool changed = false;
 	for (size_t i = 0; i < d->metadata.annotations.n; i++)
 		if (!skipped_annotation(d->metadata.annotations.v[i].key))
-			changed |= annotate(a, &rs->metadata.annotations, d->metadata.annotations.v[i].key, d->metadata.annotations.v[i].value);
+			changed |= annotate(a, &rs->metadata.annotations, d->metadata.annotations.v[i].key,
+			                    d->metadata.annotations.v[i].value);
 	str old = S("");
 	bool had = str_map_find(&rs->metadata.annotations, REVISION_ANNOTATION, &old);
 	int64_t old_number = 0;
 	if (!str_empty(old) && !str_to_i64(old, &old_number))
 		return false;
 	if (old_number < revision) {
-		str_map_set(a, &rs->metadata.annotations, REVISION_ANNOTATION, arena_printf(a, "%lld", (long long)revision));
+		str_map_set(a, &rs->metadata.annotations, REVISION_ANNOTATION,
+		            arena_printf(a, "%lld", (long long)revision));
 		changed = true;
 		if (had)
 			remember_revision(a, rs, old);
@@ -144,7 +155,8 @@ bool deployment_write_status(struct deployment *c, struct arena *a, struct apps_
 	return true;
 }
 
-static bool add_to_selector(struct arena *a, struct apps_v1_ReplicaSet *rs, const struct apps_v1_Deployment *d, str hash)
+static bool add_to_selector(struct arena *a, struct apps_v1_ReplicaSet *rs, const struct apps_v1_Deployment *d,
+                            str hash)
 {
 	if (!d->spec.selector)
 		return false;
@@ -155,25 +167,30 @@ static bool add_to_selector(struct arena *a, struct apps_v1_ReplicaSet *rs, cons
 
 // The name is taken. By the set that we look for (the cache was late): fine. By another: the hash collides, and the count that
 // goes into it is raised for the next round.
-static const struct apps_v1_ReplicaSet *resolve_collision(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, str name, struct error *err)
+static const struct apps_v1_ReplicaSet *resolve_collision(struct deployment *c, struct arena *a,
+                                                          struct apps_v1_Deployment *d, str name, struct error *err)
 {
 	struct error conflict = *err;
 	*err = (struct error){ 0 };
-	const struct apps_v1_ReplicaSet *there = client_get(c->m->client, a, c->m->r.replicasets, d->metadata.namespace, name, err);
+	const struct apps_v1_ReplicaSet *there =
+	        client_get(c->m->client, a, c->m->r.replicasets, d->metadata.namespace, name, err);
 	if (!there)
 		return NULL;
-	if (meta_controlled_by(&there->metadata, d->metadata.uid) && template_equal(&there->spec.template, &d->spec.template))
+	if (meta_controlled_by(&there->metadata, d->metadata.uid) &&
+	    template_equal(&there->spec.template, &d->spec.template))
 		return there;
 	int32_t count = d->status.collisionCount ? *d->status.collisionCount : 0;
 	d->status.collisionCount = ARENA_NEW(a, int32_t);
 	*d->status.collisionCount = count + 1;
 	if (deployment_write_status(c, a, d, err))
-		log_debug("deployment " STR_FMT ": hash collision, count is now %d", STR_ARG(d->metadata.name), count + 1);
+		log_debug("deployment " STR_FMT ": hash collision, count is now %d", STR_ARG(d->metadata.name),
+		          count + 1);
 	*err = conflict;
 	return NULL;
 }
 
-static const struct apps_v1_ReplicaSet *create_set(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets old, int64_t revision, struct error *err)
+static const struct apps_v1_ReplicaSet *create_set(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d,
+                                                   struct sets old, int64_t revision, struct error *err)
 {
 	str hash = pod_template_hash(a, &d->spec.template, d->status.collisionCount);
 	struct apps_v1_ReplicaSet *rs = ARENA_NEW(a, struct apps_v1_ReplicaSet);
@@ -196,7 +213,8 @@ static const struct apps_v1_ReplicaSet *create_set(struct deployment *c, struct 
 		return NULL;
 	int32_t replicas = *rs->spec.replicas;
 	annotate_new_set(a, d, rs, revision, false);
-	const struct apps_v1_ReplicaSet *made = client_create(c->m->client, a, c->m->r.replicasets, d->metadata.namespace, rs, err);
+	const struct apps_v1_ReplicaSet *made =
+	        client_create(c->m->client, a, c->m->r.replicasets, d->metadata.namespace, rs, err);
 	bool existed = false;
 	if (!made && error_is(err, "AlreadyExists")) {
 		made = resolve_collision(c, a, d, rs->metadata.name, err);
@@ -207,22 +225,27 @@ static const struct apps_v1_ReplicaSet *create_set(struct deployment *c, struct 
 	if (!made) {
 		if (error_namespace_terminating(err))
 			return NULL;
-		str message = arena_printf(a, "Failed to create new replica set \"" STR_FMT "\": %s", STR_ARG(rs->metadata.name), err->text);
+		str message = arena_printf(a, "Failed to create new replica set \"" STR_FMT "\": %s",
+		                           STR_ARG(rs->metadata.name), err->text);
 		struct error ignored = { 0 };
 		if (deployment_has_deadline(d)) {
-			deployment_set_condition(c, a, &d->status, S("Progressing"), S("False"), S("ReplicaSetCreateError"), message);
+			deployment_set_condition(c, a, &d->status, S("Progressing"), S("False"),
+			                         S("ReplicaSetCreateError"), message);
 			deployment_write_status(c, a, d, &ignored);
 		}
-		EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Warning", "ReplicaSetCreateError", STR_FMT, STR_ARG(message));
+		EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Warning", "ReplicaSetCreateError", STR_FMT,
+		      STR_ARG(message));
 		return NULL;
 	}
 	if (!existed && replicas > 0)
-		EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Normal", "ScalingReplicaSet", "Scaled up replica set " STR_FMT " from 0 to %d",
-		      STR_ARG(made->metadata.name), replicas);
-	bool changed = annotate(a, &d->metadata.annotations, REVISION_ANNOTATION, arena_printf(a, "%lld", (long long)revision));
+		EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Normal", "ScalingReplicaSet",
+		      "Scaled up replica set " STR_FMT " from 0 to %d", STR_ARG(made->metadata.name), replicas);
+	bool changed = annotate(a, &d->metadata.annotations, REVISION_ANNOTATION,
+	                        arena_printf(a, "%lld", (long long)revision));
 	if (!existed && deployment_has_deadline(d)) {
-		deployment_set_condition(c, a, &d->status, S("Progressing"), S("True"), S("NewReplicaSetCreated"),
-		                         arena_printf(a, "Created new replica set \"" STR_FMT "\"", STR_ARG(made->metadata.name)));
+		deployment_set_condition(
+		        c, a, &d->status, S("Progressing"), S("True"), S("NewReplicaSetCreated"),
+		        arena_printf(a, "Created new replica set \"" STR_FMT "\"", STR_ARG(made->metadata.name)));
 		changed = true;
 	}
 	return changed && !deployment_write_status(c, a, d, err) ? NULL : made;
@@ -234,7 +257,8 @@ struct round {
 	struct sets old;
 };
 
-static bool find_sets(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all, bool create, struct round *r, struct error *err)
+static bool find_sets(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all, bool create,
+                      struct round *r, struct error *err)
 {
 	const struct apps_v1_ReplicaSet *found = rollout_new_set(d, all);
 	r->new_set = NULL;
@@ -255,10 +279,12 @@ static bool find_sets(struct deployment *c, struct arena *a, struct apps_v1_Depl
 		return r->new_set != NULL;
 	}
 	r->new_set = rs;
-	bool changed = annotate(a, &d->metadata.annotations, REVISION_ANNOTATION, str_map_get(&rs->metadata.annotations, REVISION_ANNOTATION));
+	bool changed = annotate(a, &d->metadata.annotations, REVISION_ANNOTATION,
+	                        str_map_get(&rs->metadata.annotations, REVISION_ANNOTATION));
 	if (deployment_has_deadline(d) && !deployment_condition(&d->status, S("Progressing"))) {
-		deployment_set_condition(c, a, &d->status, S("Progressing"), S("True"), S("FoundNewReplicaSet"),
-		                         arena_printf(a, "Found new replica set \"" STR_FMT "\"", STR_ARG(rs->metadata.name)));
+		deployment_set_condition(
+		        c, a, &d->status, S("Progressing"), S("True"), S("FoundNewReplicaSet"),
+		        arena_printf(a, "Found new replica set \"" STR_FMT "\"", STR_ARG(rs->metadata.name)));
 		changed = true;
 	}
 	return !changed || deployment_write_status(c, a, d, err);
@@ -267,8 +293,8 @@ static bool find_sets(struct deployment *c, struct arena *a, struct apps_v1_Depl
 // --- Scaling ---
 
 // Brings one set to a size; *rs becomes what the server answered. *scaled (may be NULL): its size was changed.
-static bool scale_set(struct deployment *c, struct arena *a, const struct apps_v1_Deployment *d, const struct apps_v1_ReplicaSet **rs, int32_t size, bool force,
-                      bool *scaled, struct error *err)
+static bool scale_set(struct deployment *c, struct arena *a, const struct apps_v1_Deployment *d,
+                      const struct apps_v1_ReplicaSet **rs, int32_t size, bool force, bool *scaled, struct error *err)
 {
 	int32_t before = set_replicas(*rs);
 	if (scaled)
@@ -288,8 +314,9 @@ static bool scale_set(struct deployment *c, struct arena *a, const struct apps_v
 	if (before != size) {
 		if (scaled)
 			*scaled = true;
-		EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Normal", "ScalingReplicaSet", "Scaled %s replica set " STR_FMT " from %d to %d",
-		      before < size ? "up" : "down", STR_ARG(now->metadata.name), before, size);
+		EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Normal", "ScalingReplicaSet",
+		      "Scaled %s replica set " STR_FMT " from %d to %d", before < size ? "up" : "down",
+		      STR_ARG(now->metadata.name), before, size);
 	}
 	return true;
 }
@@ -318,7 +345,8 @@ static void replace(struct round *r, const struct apps_v1_ReplicaSet *old, const
 			r->old.v[i] = now;
 }
 
-static bool scale(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct round *r, struct error *err)
+static bool scale(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct round *r,
+                  struct error *err)
 {
 	const struct apps_v1_ReplicaSet **one = active_or_latest(a, r);
 	if (one)
@@ -343,7 +371,8 @@ static bool scale(struct deployment *c, struct arena *a, struct apps_v1_Deployme
 }
 
 // Old sets beyond the history limit go, oldest revisions first, when nothing of them is left.
-static bool clean_up(struct deployment *c, struct arena *a, const struct apps_v1_Deployment *d, struct sets old, struct error *err)
+static bool clean_up(struct deployment *c, struct arena *a, const struct apps_v1_Deployment *d, struct sets old,
+                     struct error *err)
 {
 	if (!d->spec.revisionHistoryLimit || *d->spec.revisionHistoryLimit == INT32_MAX)
 		return true;
@@ -355,9 +384,11 @@ static bool clean_up(struct deployment *c, struct arena *a, const struct apps_v1
 	sets_by_revision(alive);
 	for (int64_t i = 0; i < surplus; i++) {
 		const struct apps_v1_ReplicaSet *rs = alive.v[i];
-		if (rs->status.replicas != 0 || set_replicas(rs) != 0 || rs->metadata.generation > rs->status.observedGeneration)
+		if (rs->status.replicas != 0 || set_replicas(rs) != 0 ||
+		    rs->metadata.generation > rs->status.observedGeneration)
 			continue;
-		if (!client_delete(c->m->client, c->m->r.replicasets, rs->metadata.namespace, rs->metadata.name, NULL, err)) {
+		if (!client_delete(c->m->client, c->m->r.replicasets, rs->metadata.namespace, rs->metadata.name, NULL,
+		                   err)) {
 			if (err->code != 404)
 				return false;
 			*err = (struct error){ 0 };
@@ -367,17 +398,20 @@ static bool clean_up(struct deployment *c, struct arena *a, const struct apps_v1
 }
 
 // Scaling, or a paused Deployment.
-static bool sync(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all, struct error *err)
+static bool sync(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all,
+                 struct error *err)
 {
 	struct round r;
 	if (!find_sets(c, a, d, all, false, &r, err) || !scale(c, a, d, &r, err))
 		return false;
-	if (d->spec.paused && !str_map_find(&d->metadata.annotations, ROLLBACK_ANNOTATION, &(str){ 0 }) && !clean_up(c, a, d, r.old, err))
+	if (d->spec.paused && !str_map_find(&d->metadata.annotations, ROLLBACK_ANNOTATION, &(str){ 0 }) &&
+	    !clean_up(c, a, d, r.old, err))
 		return false;
 	return deployment_sync_status(c, a, d, sets_with(a, r.old, r.new_set), r.new_set, err);
 }
 
-static bool scaling_event(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all, bool *is, struct error *err)
+static bool scaling_event(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all,
+                          bool *is, struct error *err)
 {
 	struct round r;
 	if (!find_sets(c, a, d, all, false, &r, err))
@@ -386,7 +420,8 @@ static bool scaling_event(struct deployment *c, struct arena *a, struct apps_v1_
 	*is = false;
 	for (size_t i = 0; i < active.n; i++) {
 		int32_t desired;
-		if (annotation_count(&active.v[i]->metadata, DESIRED_ANNOTATION, &desired) && desired != deployment_replicas(d))
+		if (annotation_count(&active.v[i]->metadata, DESIRED_ANNOTATION, &desired) &&
+		    desired != deployment_replicas(d))
 			*is = true;
 	}
 	return true;
@@ -395,7 +430,8 @@ static bool scaling_event(struct deployment *c, struct arena *a, struct apps_v1_
 // --- Rolling update ---
 
 // Old pods that do not work go first: that costs no availability.
-static bool drop_unhealthy(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets old, int32_t most, int32_t *done, struct error *err)
+static bool drop_unhealthy(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets old,
+                           int32_t most, int32_t *done, struct error *err)
 {
 	sets_by_age(old, false);
 	*done = 0;
@@ -405,8 +441,12 @@ static bool drop_unhealthy(struct deployment *c, struct arena *a, struct apps_v1
 			continue;
 		int32_t drop = MIN(most - *done, unhealthy);
 		if (drop < 0)
-			return error_set(err, "when cleaning up unhealthy replicas, got invalid request to scale down " STR_FMT "/" STR_FMT " %d -> %d",
-			                 STR_ARG(old.v[i]->metadata.namespace), STR_ARG(old.v[i]->metadata.name), size, size - drop);
+			return error_set(
+			        err,
+			        "when cleaning up unhealthy replicas, got invalid request to scale down " STR_FMT
+			        "/" STR_FMT " %d -> %d",
+			        STR_ARG(old.v[i]->metadata.namespace), STR_ARG(old.v[i]->metadata.name), size,
+			        size - drop);
 		if (!scale_set(c, a, d, &old.v[i], size - drop, false, NULL, err))
 			return false;
 		*done += drop;
@@ -414,7 +454,8 @@ static bool drop_unhealthy(struct deployment *c, struct arena *a, struct apps_v1
 	return true;
 }
 
-static bool drop_old(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all, struct sets old, int32_t *done, struct error *err)
+static bool drop_old(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all,
+                     struct sets old, int32_t *done, struct error *err)
 {
 	int32_t most = sets_available(all) - (deployment_replicas(d) - deployment_max_unavailable(d));
 	*done = 0;
@@ -430,7 +471,8 @@ static bool drop_old(struct deployment *c, struct arena *a, struct apps_v1_Deplo
 	return true;
 }
 
-static bool shrink_old(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct round *r, bool *scaled, struct error *err)
+static bool shrink_old(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct round *r,
+                       bool *scaled, struct error *err)
 {
 	*scaled = false;
 	struct sets old = sets_active(a, r->old);
@@ -440,24 +482,28 @@ static bool shrink_old(struct deployment *c, struct arena *a, struct apps_v1_Dep
 	if (most <= 0)
 		return true;
 	int32_t unhealthy, surplus;
-	if (!drop_unhealthy(c, a, d, old, most, &unhealthy, err) || !drop_old(c, a, d, sets_with(a, old, r->new_set), old, &surplus, err))
+	if (!drop_unhealthy(c, a, d, old, most, &unhealthy, err) ||
+	    !drop_old(c, a, d, sets_with(a, old, r->new_set), old, &surplus, err))
 		return false;
 	*scaled = unhealthy + surplus > 0;
 	return true;
 }
 
-static bool grow_new(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct round *r, bool *scaled, struct error *err)
+static bool grow_new(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct round *r, bool *scaled,
+                     struct error *err)
 {
 	int32_t want = deployment_replicas(d), size = want;
 	*scaled = false;
 	if (set_replicas(r->new_set) == want)
 		return true;
-	if (set_replicas(r->new_set) < want && !rollout_new_replicas(d, sets_with(a, r->old, r->new_set), r->new_set, &size, err))
+	if (set_replicas(r->new_set) < want &&
+	    !rollout_new_replicas(d, sets_with(a, r->old, r->new_set), r->new_set, &size, err))
 		return false;
 	return scale_set(c, a, d, &r->new_set, size, false, scaled, err);
 }
 
-static bool roll(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all, struct error *err)
+static bool roll(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all,
+                 struct error *err)
 {
 	struct round r;
 	bool scaled;
@@ -487,7 +533,8 @@ static bool old_pods_run(struct deployment *c, struct arena *a, const struct rou
 	return false;
 }
 
-static bool recreate(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all, struct error *err)
+static bool recreate(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all,
+                     struct error *err)
 {
 	struct round r;
 	if (!find_sets(c, a, d, all, false, &r, err))
@@ -535,7 +582,8 @@ static void take_template(struct arena *a, struct apps_v1_Deployment *d, const s
 	d->metadata.annotations = kept;
 }
 
-static bool rollback(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all, int64_t to, struct error *err)
+static bool rollback(struct deployment *c, struct arena *a, struct apps_v1_Deployment *d, struct sets all, int64_t to,
+                     struct error *err)
 {
 	struct round r;
 	if (!find_sets(c, a, d, all, true, &r, err))
@@ -553,7 +601,8 @@ static bool rollback(struct deployment *c, struct arena *a, struct apps_v1_Deplo
 			}
 		}
 		if (to == 0) {
-			EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Warning", "DeploymentRollbackRevisionNotFound", "Unable to find last revision.");
+			EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Warning",
+			      "DeploymentRollbackRevisionNotFound", "Unable to find last revision.");
 			return end_rollback(c, a, d, err);
 		}
 	}
@@ -561,18 +610,22 @@ static bool rollback(struct deployment *c, struct arena *a, struct apps_v1_Deplo
 		if (set_revision(sets.v[i]) != to)
 			continue;
 		if (template_equal(&d->spec.template, &sets.v[i]->spec.template)) {
-			EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Warning", "DeploymentRollbackTemplateUnchanged",
-			      "The rollback revision contains the same template as current deployment \"" STR_FMT "\"", STR_ARG(d->metadata.name));
+			EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Warning",
+			      "DeploymentRollbackTemplateUnchanged",
+			      "The rollback revision contains the same template as current deployment \"" STR_FMT "\"",
+			      STR_ARG(d->metadata.name));
 			return end_rollback(c, a, d, err);
 		}
 		take_template(a, d, sets.v[i]);
 		if (!end_rollback(c, a, d, err))
 			return false;
-		EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Normal", "DeploymentRollback", "Rolled back deployment \"" STR_FMT "\" to revision %lld",
-		      STR_ARG(d->metadata.name), (long long)to);
+		EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Normal", "DeploymentRollback",
+		      "Rolled back deployment \"" STR_FMT "\" to revision %lld", STR_ARG(d->metadata.name),
+		      (long long)to);
 		return true;
 	}
-	EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Warning", "DeploymentRollbackRevisionNotFound", "Unable to find the revision to rollback to.");
+	EVENT(c->m, COMPONENT, c->m->r.deployments, &d->metadata, "Warning", "DeploymentRollbackRevisionNotFound",
+	      "Unable to find the revision to rollback to.");
 	return end_rollback(c, a, d, err);
 }
 
@@ -600,12 +653,14 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 		return error_wrap(err, "deployment " STR_FMT " has invalid label selector", STR_ARG(key));
 	struct owner o = deployment_owner(c, d);
 	struct held claimed;
-	if (!claim(c->m, a, &o, &selector, c->m->r.replicasets, held_candidates(a, c->sets, ns, d->metadata.uid), NULL, &claimed, err))
+	if (!claim(c->m, a, &o, &selector, c->m->r.replicasets, held_candidates(a, c->sets, ns, d->metadata.uid), NULL,
+	           &claimed, err))
 		return false;
 	struct sets all = { (const struct apps_v1_ReplicaSet **)claimed.v, claimed.n };
 	if (d->metadata.deletionTimestamp) {
 		struct round r;
-		return find_sets(c, a, d, all, false, &r, err) && deployment_sync_status(c, a, d, sets_with(a, r.old, r.new_set), r.new_set, err);
+		return find_sets(c, a, d, all, false, &r, err) &&
+		       deployment_sync_status(c, a, d, sets_with(a, r.old, r.new_set), r.new_set, err);
 	}
 	if (!deployment_check_paused(c, a, d, err))
 		return false;
@@ -630,14 +685,18 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 static bool reconcile_or_stop(void *ctx, struct arena *a, str key, struct error *err)
 {
 	// Nothing can be created in a namespace that goes away; a deleted object has nothing left to be reconciled.
-	return reconcile(ctx, a, key, err) || error_namespace_terminating(err) || (err->code == 404 && str_contains(error_str(err), S("deployments.apps")));
+	return reconcile(ctx, a, key, err) || error_namespace_terminating(err) ||
+	       (err->code == 404 && str_contains(error_str(err), S("deployments.apps")));
 }
 
 void *deployment_setup(struct manager *m)
 {
 	struct deployment *c = ARENA_NEW(m->arena, struct deployment);
-	*c = (struct deployment){ .m = m, .deployments = manager_informer(m, m->r.deployments), .sets = manager_informer(m, m->r.replicasets),
-		.pods = manager_informer(m, m->r.pods), .queue = manager_queue(m) };
+	*c = (struct deployment){ .m = m,
+		                  .deployments = manager_informer(m, m->r.deployments),
+		                  .sets = manager_informer(m, m->r.replicasets),
+		                  .pods = manager_informer(m, m->r.pods),
+		                  .queue = manager_queue(m) };
 	informer_add_index(c->deployments, INDEX_NAMESPACE, index_namespace);
 	informer_add_index(c->sets, INDEX_CONTROLLER, index_controller);
 	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);

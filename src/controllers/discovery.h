@@ -10,7 +10,10 @@ struct discovered {
 	bool namespaced;
 	bool preferred; // no better version of the group has the resource
 };
-struct discovered_list { struct discovered *v; size_t n; };
+struct discovered_list {
+	struct discovered *v;
+	size_t n;
+};
 
 // All resources (no subresources) in all versions. False when a group could not be read: *out has the others.
 bool discover(struct manager *m, struct arena *a, struct discovered_list *out, struct error *err);

@@ -57,10 +57,14 @@ static void owner_changed(struct object_ref *old, struct object_ref *obj, void *
 		queue_object(c->queue, all.v[i]);
 }
 
-static bool is_controller(const any_object *o, const struct meta_v1_OwnerReference *r) { return o && str_eq(o->metadata.uid, r->uid); }
+static bool is_controller(const any_object *o, const struct meta_v1_OwnerReference *r)
+{
+	return o && str_eq(o->metadata.uid, r->uid);
+}
 
 // The size that the pod's controller (for a Deployment's ReplicaSet: the Deployment) is meant to have, under its UID.
-static bool scale_of(struct disruption *c, struct arena *a, str ns, const struct meta_v1_OwnerReference *r, str *uid, int32_t *scale)
+static bool scale_of(struct disruption *c, struct arena *a, str ns, const struct meta_v1_OwnerReference *r, str *uid,
+                     int32_t *scale)
 {
 	*uid = r->uid;
 	if (str_eq(r->kind, S("ReplicaSet"))) {
@@ -69,7 +73,8 @@ static bool scale_of(struct disruption *c, struct arena *a, str ns, const struct
 			return false;
 		*scale = rs->spec.replicas ? *rs->spec.replicas : 1;
 		const struct meta_v1_OwnerReference *d = meta_controller(&rs->metadata);
-		const struct apps_v1_Deployment *dep = d && str_eq(d->kind, S("Deployment")) ? held_get(a, c->deployments, ns, d->name) : NULL;
+		const struct apps_v1_Deployment *dep =
+		        d && str_eq(d->kind, S("Deployment")) ? held_get(a, c->deployments, ns, d->name) : NULL;
 		if (dep && is_controller((const any_object *)dep, d)) {
 			*uid = d->uid;
 			*scale = dep->spec.replicas ? *dep->spec.replicas : 1;
@@ -89,7 +94,10 @@ static bool scale_of(struct disruption *c, struct arena *a, str ns, const struct
 	return false;
 }
 
-struct count { int32_t expected, desired, healthy; bool unmanaged; };
+struct count {
+	int32_t expected, desired, healthy;
+	bool unmanaged;
+};
 
 static bool expected_scale(struct disruption *c, struct arena *a, struct held pods, struct count *n, struct error *err)
 {
@@ -104,7 +112,8 @@ static bool expected_scale(struct disruption *c, struct arena *a, struct held po
 			continue;
 		}
 		if (!scale_of(c, a, p->metadata.namespace, r, &uid, &scale))
-			return error_set(err, "found no controllers for pod \"" STR_FMT "\"", STR_ARG(p->metadata.name));
+			return error_set(err, "found no controllers for pod \"" STR_FMT "\"",
+			                 STR_ARG(p->metadata.name));
 		if (map_has(&seen, uid))
 			continue;
 		map_put(&seen, uid, NULL);
@@ -113,7 +122,8 @@ static bool expected_scale(struct disruption *c, struct arena *a, struct held po
 	return true;
 }
 
-static bool count_pods(struct disruption *c, struct arena *a, const struct policy_v1_PodDisruptionBudget *b, struct held pods, struct count *n, struct error *err)
+static bool count_pods(struct disruption *c, struct arena *a, const struct policy_v1_PodDisruptionBudget *b,
+                       struct held pods, struct count *n, struct error *err)
 {
 	const struct int_or_string *most = b->spec.maxUnavailable, *least = b->spec.minAvailable;
 	int32_t v = 0;
@@ -121,7 +131,8 @@ static bool count_pods(struct disruption *c, struct arena *a, const struct polic
 		if (!expected_scale(c, a, pods, n, err))
 			return false;
 		if (!int_or_percent(most, n->expected, true, &v))
-			return error_set(err, "invalid value for IntOrString: invalid type: string is not a percentage");
+			return error_set(err,
+			                 "invalid value for IntOrString: invalid type: string is not a percentage");
 		n->desired = MAX(n->expected - v, 0);
 	} else if (least && !least->is_string) {
 		n->desired = least->i;
@@ -130,15 +141,21 @@ static bool count_pods(struct disruption *c, struct arena *a, const struct polic
 		if (!expected_scale(c, a, pods, n, err))
 			return false;
 		if (!int_or_percent(least, n->expected, true, &n->desired))
-			return error_set(err, "invalid value for IntOrString: invalid type: string is not a percentage");
+			return error_set(err,
+			                 "invalid value for IntOrString: invalid type: string is not a percentage");
 	}
 	return true;
 }
 
-static void set_condition(struct disruption *c, struct arena *a, struct policy_v1_PodDisruptionBudgetStatus *s, str status, str reason, str message)
+static void set_condition(struct disruption *c, struct arena *a, struct policy_v1_PodDisruptionBudgetStatus *s,
+                          str status, str reason, str message)
 {
-	struct meta_v1_Condition want = { .type = S("DisruptionAllowed"), .status = status, .reason = reason, .message = message,
-		.observedGeneration = s->observedGeneration, .lastTransitionTime = now_time(c->m) };
+	struct meta_v1_Condition want = { .type = S("DisruptionAllowed"),
+		                          .status = status,
+		                          .reason = reason,
+		                          .message = message,
+		                          .observedGeneration = s->observedGeneration,
+		                          .lastTransitionTime = now_time(c->m) };
 	for (size_t i = 0; i < s->conditions.n; i++)
 		if (str_eq(s->conditions.v[i].type, want.type)) {
 			if (str_eq(s->conditions.v[i].status, status))
@@ -150,7 +167,8 @@ static void set_condition(struct disruption *c, struct arena *a, struct policy_v
 }
 
 // Pods that an eviction was allowed for and that are not being deleted yet. Looks again when one of these is late.
-static void keep_disrupted(struct disruption *c, struct arena *a, struct policy_v1_PodDisruptionBudget *b, struct held pods, str key)
+static void keep_disrupted(struct disruption *c, struct arena *a, struct policy_v1_PodDisruptionBudget *b,
+                           struct held pods, str key)
 {
 	struct api_time_map kept = { 0 };
 	int64_t now = now_sec(c->m);
@@ -164,7 +182,8 @@ static void keep_disrupted(struct disruption *c, struct arena *a, struct policy_
 			continue;
 		int64_t left = e->value.sec + DELETION_TIMEOUT_S - now;
 		if (left < 0) {
-			EVENT(c->m, COMPONENT, c->m->r.pods, &p->metadata, "Warning", "NotDeleted", "Pod was expected by PDB " STR_FMT "/" STR_FMT " to be deleted but it wasn't",
+			EVENT(c->m, COMPONENT, c->m->r.pods, &p->metadata, "Warning", "NotDeleted",
+			      "Pod was expected by PDB " STR_FMT "/" STR_FMT " to be deleted but it wasn't",
 			      STR_ARG(b->metadata.namespace), STR_ARG(b->metadata.namespace));
 			continue;
 		}
@@ -198,26 +217,32 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 			pods.v[n++] = pods.v[i];
 	pods.n = n;
 	if (n == 0)
-		EVENT(c->m, COMPONENT, c->m->r.poddisruptionbudgets, &b->metadata, "Normal", "NoPods", "No matching pods found");
+		EVENT(c->m, COMPONENT, c->m->r.poddisruptionbudgets, &b->metadata, "Normal", "NoPods",
+		      "No matching pods found");
 	struct count count = { 0 };
 	struct error why = { 0 };
 	struct policy_v1_PodDisruptionBudgetStatus *s = &b->status;
 	if (!count_pods(c, a, b, pods, &count, &why)) {
-		EVENT(c->m, COMPONENT, c->m->r.poddisruptionbudgets, &b->metadata, "Warning", "CalculateExpectedPodCountFailed",
-		      "Failed to calculate the number of expected pods: %s", why.text);
+		EVENT(c->m, COMPONENT, c->m->r.poddisruptionbudgets, &b->metadata, "Warning",
+		      "CalculateExpectedPodCountFailed", "Failed to calculate the number of expected pods: %s",
+		      why.text);
 		s->disruptionsAllowed = 0; // what cannot be counted is not allowed
 		set_condition(c, a, s, S("False"), S("SyncFailed"), arena_dup(a, error_str(&why)));
 	} else {
 		if (count.unmanaged)
 			EVENT(c->m, COMPONENT, c->m->r.poddisruptionbudgets, &b->metadata, "Warning", "UnmanagedPods",
 			      "Pods selected by this PodDisruptionBudget (selector: " STR_FMT
-			      ") were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To "
-			      "account for these pods please set \".spec.minAvailable\" field of the PDB to an integer value.",
-			      STR_ARG(json_text(a, schema_to_value(a, meta_v1_LabelSelector_desc, b->spec.selector), JSON_COMPACT)));
+			      ") were found to be unmanaged. As a result, the status of the PDB cannot be calculated "
+			      "correctly, which may result in undefined behavior. To "
+			      "account for these pods please set \".spec.minAvailable\" field of the PDB to an integer "
+			      "value.",
+			      STR_ARG(json_text(a, schema_to_value(a, meta_v1_LabelSelector_desc, b->spec.selector),
+			                        JSON_COMPACT)));
 		keep_disrupted(c, a, b, pods, key);
 		for (size_t i = 0; i < pods.n; i++) {
 			const struct core_v1_Pod *p = pods.v[i];
-			count.healthy += !p->metadata.deletionTimestamp && !is_disrupted(b, p->metadata.name) && pod_is_ready(p);
+			count.healthy +=
+			        !p->metadata.deletionTimestamp && !is_disrupted(b, p->metadata.name) && pod_is_ready(p);
 		}
 		s->currentHealthy = count.healthy;
 		s->desiredHealthy = count.desired;
@@ -237,9 +262,14 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 void *disruption_setup(struct manager *m)
 {
 	struct disruption *c = ARENA_NEW(m->arena, struct disruption);
-	*c = (struct disruption){ .m = m, .budgets = manager_informer(m, m->r.poddisruptionbudgets), .pods = manager_informer(m, m->r.pods),
-		.sets = manager_informer(m, m->r.replicasets), .deployments = manager_informer(m, m->r.deployments),
-		.statefulsets = manager_informer(m, m->r.statefulsets), .controllers = manager_informer(m, m->r.replicationcontrollers), .queue = manager_queue(m) };
+	*c = (struct disruption){ .m = m,
+		                  .budgets = manager_informer(m, m->r.poddisruptionbudgets),
+		                  .pods = manager_informer(m, m->r.pods),
+		                  .sets = manager_informer(m, m->r.replicasets),
+		                  .deployments = manager_informer(m, m->r.deployments),
+		                  .statefulsets = manager_informer(m, m->r.statefulsets),
+		                  .controllers = manager_informer(m, m->r.replicationcontrollers),
+		                  .queue = manager_queue(m) };
 	informer_add_index(c->budgets, INDEX_NAMESPACE, index_namespace);
 	informer_add_index(c->pods, INDEX_NAMESPACE, index_namespace);
 	informer_add_handler(c->budgets, &(struct informer_handler){ budget_changed, c });

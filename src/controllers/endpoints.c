@@ -40,7 +40,8 @@ static void endpoints_changed(struct object_ref *old, struct object_ref *obj, vo
 static bool port_equal(const struct core_v1_EndpointPort *x, const struct core_v1_EndpointPort *y)
 {
 	return str_eq(x->name, y->name) && x->port == y->port && str_eq(x->protocol, y->protocol) &&
-	       (!x->appProtocol || !y->appProtocol ? x->appProtocol == y->appProtocol : str_eq(*x->appProtocol, *y->appProtocol));
+	       (!x->appProtocol || !y->appProtocol ? x->appProtocol == y->appProtocol
+	                                           : str_eq(*x->appProtocol, *y->appProtocol));
 }
 
 static bool ports_equal(const struct core_v1_EndpointPort_list *x, const struct core_v1_EndpointPort_list *y)
@@ -68,15 +69,19 @@ static bool first_family_v6(const struct core_v1_Service *s)
 	return !service_headless(s) && address_is_ipv6(s->spec.clusterIP);
 }
 
-static struct core_v1_EndpointPort_list ports_of(struct arena *a, const struct core_v1_Service *s, const struct core_v1_Pod *p)
+static struct core_v1_EndpointPort_list ports_of(struct arena *a, const struct core_v1_Service *s,
+                                                 const struct core_v1_Pod *p)
 {
 	struct core_v1_EndpointPort_list ports = { 0 };
 	for (size_t i = 0; i < s->spec.ports.n; i++) {
 		const struct core_v1_ServicePort *sp = &s->spec.ports.v[i];
 		int32_t number;
 		if (pod_port(p, sp, &number))
-			*LIST_ADD(a, &ports) = (struct core_v1_EndpointPort){ .name = sp->name, .port = number, .protocol = sp->protocol.n ? sp->protocol : S("TCP"),
-				.appProtocol = sp->appProtocol };
+			*LIST_ADD(a, &ports) =
+			        (struct core_v1_EndpointPort){ .name = sp->name,
+				                               .port = number,
+				                               .protocol = sp->protocol.n ? sp->protocol : S("TCP"),
+				                               .appProtocol = sp->appProtocol };
 	}
 	return ports;
 }
@@ -110,8 +115,10 @@ static struct core_v1_EndpointSubset_list subsets_of(struct arena *a, const stru
 		*LIST_ADD(a, ready ? &subsets.v[g].addresses : &subsets.v[g].notReadyAddresses) = address;
 	}
 	for (size_t g = 0; g < subsets.n; g++) {
-		sort_items(subsets.v[g].addresses.v, subsets.v[g].addresses.n, sizeof(*subsets.v[g].addresses.v), by_address);
-		sort_items(subsets.v[g].notReadyAddresses.v, subsets.v[g].notReadyAddresses.n, sizeof(*subsets.v[g].notReadyAddresses.v), by_address);
+		sort_items(subsets.v[g].addresses.v, subsets.v[g].addresses.n, sizeof(*subsets.v[g].addresses.v),
+		           by_address);
+		sort_items(subsets.v[g].notReadyAddresses.v, subsets.v[g].notReadyAddresses.n,
+		           sizeof(*subsets.v[g].notReadyAddresses.v), by_address);
 	}
 	return subsets;
 }
@@ -123,7 +130,8 @@ static bool cut_to_capacity(struct core_v1_EndpointSubset_list *s)
 	bool cut = false;
 	for (int ready = 1; ready >= 0; ready--)
 		for (size_t i = 0; i < s->n; i++) {
-			struct core_v1_EndpointAddress_list *l = ready ? &s->v[i].addresses : &s->v[i].notReadyAddresses;
+			struct core_v1_EndpointAddress_list *l =
+			        ready ? &s->v[i].addresses : &s->v[i].notReadyAddresses;
 			cut |= l->n > left;
 			l->n = MIN(l->n, left);
 			left -= l->n;
@@ -151,7 +159,8 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 		return true;
 	struct held pods = service_pods(a, c->pods, s);
 	const struct core_v1_Endpoints *have = held_get(a, c->endpoints, ns, name);
-	struct core_v1_Endpoints e = { .metadata = { .name = name, .namespace = ns }, .subsets = subsets_of(a, s, pods) };
+	struct core_v1_Endpoints e = { .metadata = { .name = name, .namespace = ns },
+		                       .subsets = subsets_of(a, s, pods) };
 	if (have)
 		e.metadata = ((struct core_v1_Endpoints *)schema_clone(a, core_v1_Endpoints_desc, have))->metadata;
 	bool cut = cut_to_capacity(&e.subsets);
@@ -174,21 +183,27 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 			return true;
 	}
 	str_map_set(a, &e.metadata.annotations, TRIGGER_TIME_ANNOTATION, trigger_time(a, s, pods));
-	const void *done = have ? client_update(c->m->client, a, c->m->r.endpoints, NULL, &e, err) : client_create(c->m->client, a, c->m->r.endpoints, ns, &e, err);
+	const void *done = have ? client_update(c->m->client, a, c->m->r.endpoints, NULL, &e, err)
+	                        : client_create(c->m->client, a, c->m->r.endpoints, ns, &e, err);
 	if (done || error_namespace_terminating(err))
 		return true;
 	if (err->code != 409)
-		EVENT(c->m, COMPONENT, c->m->r.endpoints, &e.metadata, "Warning", have ? "FailedToUpdateEndpoint" : "FailedToCreateEndpoint",
-		      have ? "Failed to update endpoint " STR_FMT "/" STR_FMT ": %s" : "Failed to create endpoint for service " STR_FMT "/" STR_FMT ": %s", STR_ARG(ns),
-		      STR_ARG(name), err->text);
+		EVENT(c->m, COMPONENT, c->m->r.endpoints, &e.metadata, "Warning",
+		      have ? "FailedToUpdateEndpoint" : "FailedToCreateEndpoint",
+		      have ? "Failed to update endpoint " STR_FMT "/" STR_FMT ": %s"
+		           : "Failed to create endpoint for service " STR_FMT "/" STR_FMT ": %s",
+		      STR_ARG(ns), STR_ARG(name), err->text);
 	return false;
 }
 
 void *endpoints_setup(struct manager *m)
 {
 	struct endpoints *c = ARENA_NEW(m->arena, struct endpoints);
-	*c = (struct endpoints){ .m = m, .services = manager_informer(m, m->r.services), .pods = manager_informer(m, m->r.pods),
-		.endpoints = manager_informer(m, m->r.endpoints), .queue = manager_queue(m) };
+	*c = (struct endpoints){ .m = m,
+		                 .services = manager_informer(m, m->r.services),
+		                 .pods = manager_informer(m, m->r.pods),
+		                 .endpoints = manager_informer(m, m->r.endpoints),
+		                 .queue = manager_queue(m) };
 	informer_add_index(c->services, INDEX_NAMESPACE, index_namespace);
 	informer_add_index(c->pods, INDEX_NAMESPACE, index_namespace);
 	informer_add_handler(c->services, &(struct informer_handler){ service_changed, c });

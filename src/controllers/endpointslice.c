@@ -65,7 +65,9 @@ static bool caught_up(struct endpointslice *c, str key)
 	for (struct map_slot *s = NULL; !late && (s = map_each(&p->slices, s));) {
 		const any_object *seen = held_get(a, c->slices, ns, s->key);
 		int64_t have, want;
-		if (s->value ? !seen || !str_to_i64(seen->metadata.resourceVersion, &have) || !str_to_i64(str_c(s->value), &want) || have < want : seen != NULL)
+		if (s->value ? !seen || !str_to_i64(seen->metadata.resourceVersion, &have) ||
+		                       !str_to_i64(str_c(s->value), &want) || have < want
+		             : seen != NULL)
 			return false;
 	}
 	map_del(&c->pending, key);
@@ -160,7 +162,9 @@ static str *text(struct arena *a, str v)
 	return p;
 }
 
-static struct discovery_v1_Endpoint endpoint_of(struct endpointslice *c, struct arena *a, const struct core_v1_Service *s, const struct core_v1_Pod *p, str address)
+static struct discovery_v1_Endpoint endpoint_of(struct endpointslice *c, struct arena *a,
+                                                const struct core_v1_Service *s, const struct core_v1_Pod *p,
+                                                str address)
 {
 	struct discovery_v1_Endpoint e = { .targetRef = pod_reference(a, p) };
 	bool serving = pod_is_ready(p), terminating = p->metadata.deletionTimestamp != NULL;
@@ -179,7 +183,8 @@ static struct discovery_v1_Endpoint endpoint_of(struct endpointslice *c, struct 
 	return e;
 }
 
-static struct discovery_v1_EndpointPort_list ports_of(struct arena *a, const struct core_v1_Service *s, const struct core_v1_Pod *p)
+static struct discovery_v1_EndpointPort_list ports_of(struct arena *a, const struct core_v1_Service *s,
+                                                      const struct core_v1_Pod *p)
 {
 	struct discovery_v1_EndpointPort_list ports = { 0 };
 	for (size_t i = 0; i < s->spec.ports.n; i++) {
@@ -189,13 +194,18 @@ static struct discovery_v1_EndpointPort_list ports_of(struct arena *a, const str
 			continue; // this pod does not serve it
 		int32_t *port = ARENA_NEW(a, int32_t);
 		*port = number;
-		*LIST_ADD(a, &ports) = (struct discovery_v1_EndpointPort){ .name = text(a, sp->name), .protocol = text(a, sp->protocol.n ? sp->protocol : S("TCP")),
-			.port = port, .appProtocol = sp->appProtocol };
+		*LIST_ADD(a, &ports) =
+		        (struct discovery_v1_EndpointPort){ .name = text(a, sp->name),
+			                                    .protocol =
+			                                            text(a, sp->protocol.n ? sp->protocol : S("TCP")),
+			                                    .port = port,
+			                                    .appProtocol = sp->appProtocol };
 	}
 	return ports;
 }
 
-static struct port_groups groups_of(struct endpointslice *c, struct arena *a, const struct core_v1_Service *s, struct held pods, bool ipv6)
+static struct port_groups groups_of(struct endpointslice *c, struct arena *a, const struct core_v1_Service *s,
+                                    struct held pods, bool ipv6)
 {
 	struct port_groups groups = { 0 };
 	for (size_t i = 0; i < pods.n; i++) {
@@ -234,16 +244,19 @@ static struct str_map labels_of(struct arena *a, const struct core_v1_Service *s
 
 static bool same_map(const struct str_map *x, const struct str_map *y)
 {
-	return schema_equal(meta_v1_LabelSelector_desc, &(struct meta_v1_LabelSelector){ .matchLabels = *x }, &(struct meta_v1_LabelSelector){ .matchLabels = *y });
+	return schema_equal(meta_v1_LabelSelector_desc, &(struct meta_v1_LabelSelector){ .matchLabels = *x },
+	                    &(struct meta_v1_LabelSelector){ .matchLabels = *y });
 }
 
-static bool write_slices(struct family *f, struct arena *a, str key, struct slice_list have, struct slice_plan *plan, struct error *err)
+static bool write_slices(struct family *f, struct arena *a, str key, struct slice_list have, struct slice_plan *plan,
+                         struct error *err)
 {
 	struct endpointslice *c = f->c;
 	for (size_t i = 0; i < plan->create.n; i++) {
 		slice *s = plan->create.v[i];
 		str_map_set(a, &s->metadata.annotations, TRIGGER_TIME_ANNOTATION, f->trigger);
-		const slice *made = client_create(c->m->client, a, c->m->r.endpointslices, s->metadata.namespace, s, err);
+		const slice *made =
+		        client_create(c->m->client, a, c->m->r.endpointslices, s->metadata.namespace, s, err);
 		if (!made)
 			return error_namespace_terminating(err);
 		expect_slice(c, key, made->metadata.name, made->metadata.resourceVersion);
@@ -270,7 +283,8 @@ static bool write_slices(struct family *f, struct arena *a, str key, struct slic
 	}
 	for (size_t i = 0; i < plan->remove.n; i++) {
 		const slice *s = plan->remove.v[i];
-		if (!client_delete(c->m->client, c->m->r.endpointslices, s->metadata.namespace, s->metadata.name, NULL, err)) {
+		if (!client_delete(c->m->client, c->m->r.endpointslices, s->metadata.namespace, s->metadata.name, NULL,
+		                   err)) {
 			if (err->code != 404)
 				return false;
 			*err = (struct error){ 0 };
@@ -280,10 +294,14 @@ static bool write_slices(struct family *f, struct arena *a, str key, struct slic
 	return true;
 }
 
-static bool reconcile_family(struct endpointslice *c, struct arena *a, str key, const struct core_v1_Service *s, struct held pods, struct held cached, bool ipv6,
-                             struct error *err)
+static bool reconcile_family(struct endpointslice *c, struct arena *a, str key, const struct core_v1_Service *s,
+                             struct held pods, struct held cached, bool ipv6, struct error *err)
 {
-	struct family f = { .c = c, .service = s, .type = ipv6 ? "IPv6" : "IPv4", .labels = labels_of(a, s), .trigger = trigger_time(a, s, pods) };
+	struct family f = { .c = c,
+		            .service = s,
+		            .type = ipv6 ? "IPv6" : "IPv4",
+		            .labels = labels_of(a, s),
+		            .trigger = trigger_time(a, s, pods) };
 	struct slice_list have = { 0 };
 	for (size_t i = 0; i < cached.n; i++) {
 		const slice *one = cached.v[i];
@@ -322,8 +340,10 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 		if (has_family(s, v6)) {
 			if (!reconcile_family(c, a, key, s, pods, slices, v6, err)) {
 				if (err->code != 409)
-					EVENT(c->m, COMPONENT, c->m->r.services, &s->metadata, "Warning", "FailedToUpdateEndpointSlices",
-					      "Error updating Endpoint Slices for Service " STR_FMT "/" STR_FMT ": %s", STR_ARG(ns), STR_ARG(name), err->text);
+					EVENT(c->m, COMPONENT, c->m->r.services, &s->metadata, "Warning",
+					      "FailedToUpdateEndpointSlices",
+					      "Error updating Endpoint Slices for Service " STR_FMT "/" STR_FMT ": %s",
+					      STR_ARG(ns), STR_ARG(name), err->text);
 				return false;
 			}
 			continue;
@@ -332,7 +352,8 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 		for (size_t i = 0; i < slices.n; i++) {
 			const slice *one = slices.v[i];
 			if (str_eq(one->addressType, v6 ? S("IPv6") : S("IPv4")) && !one->metadata.deletionTimestamp &&
-			    !client_delete(c->m->client, c->m->r.endpointslices, ns, one->metadata.name, NULL, err) && err->code != 404)
+			    !client_delete(c->m->client, c->m->r.endpointslices, ns, one->metadata.name, NULL, err) &&
+			    err->code != 404)
 				return false;
 		}
 	}
@@ -342,8 +363,12 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 void *endpointslice_setup(struct manager *m)
 {
 	struct endpointslice *c = ARENA_NEW(m->arena, struct endpointslice);
-	*c = (struct endpointslice){ .m = m, .services = manager_informer(m, m->r.services), .pods = manager_informer(m, m->r.pods),
-		.nodes = manager_informer(m, m->r.nodes), .slices = manager_informer(m, m->r.endpointslices), .queue = manager_queue(m) };
+	*c = (struct endpointslice){ .m = m,
+		                     .services = manager_informer(m, m->r.services),
+		                     .pods = manager_informer(m, m->r.pods),
+		                     .nodes = manager_informer(m, m->r.nodes),
+		                     .slices = manager_informer(m, m->r.endpointslices),
+		                     .queue = manager_queue(m) };
 	pthread_mutex_init(&c->lock, NULL);
 	informer_add_index(c->services, INDEX_NAMESPACE, index_namespace);
 	informer_add_index(c->pods, INDEX_NAMESPACE, index_namespace);

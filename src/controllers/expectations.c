@@ -82,7 +82,8 @@ bool expectations_met(struct expectations *e, str key)
 {
 	THREAD_LOCKED(&e->lock);
 	const struct expected *x = map_get(&e->by_key, key);
-	return !x || (x->creations <= 0 && x->deletions.n == 0) || clock_mono(e->clock) - x->at > TIMEOUT_S * NS_PER_SEC;
+	return !x || (x->creations <= 0 && x->deletions.n == 0) ||
+	       clock_mono(e->clock) - x->at > TIMEOUT_S * NS_PER_SEC;
 }
 
 void expectations_forget(struct expectations *e, str key)

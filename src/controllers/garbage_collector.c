@@ -8,10 +8,10 @@
 #include "controllers/gc_graph.h"
 
 enum {
-	REDISCOVER_S = 600,     // besides whenever a CustomResourceDefinition changes
-	SETTLE_MS = 500,        // after such a change, until its resource is served
+	REDISCOVER_S = 600, // besides whenever a CustomResourceDefinition changes
+	SETTLE_MS = 500,    // after such a change, until its resource is served
 	SYNC_TIMEOUT_MS = 30 * 1000,
-	START_DELAY_MS = 300,   // the informers of others come first
+	START_DELAY_MS = 300, // the informers of others come first
 	MAX_ABSENT = 4096,
 };
 
@@ -30,10 +30,10 @@ struct gc {
 	struct workqueue *look, *orphan, *discovery;
 	struct gc_graph *graph;
 	struct informer *crds;
-	pthread_mutex_t lock;    // what follows
+	pthread_mutex_t lock; // what follows
 	struct monitor *monitors;
-	struct map kinds;        // "group/version/kind" -> struct monitor (of the preferred version)
-	struct map absent;       // UIDs that are known to be gone
+	struct map kinds;  // "group/version/kind" -> struct monitor (of the preferred version)
+	struct map absent; // UIDs that are known to be gone
 };
 
 // --- Events ---
@@ -47,8 +47,14 @@ static void object_changed(struct object_ref *old, struct object_ref *obj, void 
 		gc_graph_gone(mon->gc->graph, object_ref_meta(old)->uid);
 }
 
-static void note_look(void *ctx, str uid) { workqueue_add(((struct gc *)ctx)->look, uid); }
-static void note_orphan(void *ctx, str uid) { workqueue_add(((struct gc *)ctx)->orphan, uid); }
+static void note_look(void *ctx, str uid)
+{
+	workqueue_add(((struct gc *)ctx)->look, uid);
+}
+static void note_orphan(void *ctx, str uid)
+{
+	workqueue_add(((struct gc *)ctx)->orphan, uid);
+}
 
 static void crd_changed(struct object_ref *old, struct object_ref *obj, void *ctx)
 {
@@ -86,8 +92,13 @@ static struct monitor *monitor_new(struct gc *c, str group, str version, str res
 {
 	struct monitor *mon = HEAP_NEW(struct monitor);
 	struct arena *a = arena_new(256);
-	*mon = (struct monitor){ .gc = c, .group = arena_dup(a, group), .version = arena_dup(a, version), .resource = arena_dup(a, resource),
-		.kind = arena_dup(a, kind), .namespaced = namespaced, .served = true };
+	*mon = (struct monitor){ .gc = c,
+		                 .group = arena_dup(a, group),
+		                 .version = arena_dup(a, version),
+		                 .resource = arena_dup(a, resource),
+		                 .kind = arena_dup(a, kind),
+		                 .namespaced = namespaced,
+		                 .served = true };
 	mon->api_version = group.n ? arena_concat(a, group, S("/"), version) : mon->version;
 	mon->next = c->monitors;
 	c->monitors = mon;
@@ -113,7 +124,8 @@ static bool rediscover(void *ctx, struct arena *a, str key, struct error *err)
 	for (size_t i = 0; i < all.n; i++) {
 		const struct discovered *d = &all.v[i];
 		struct monitor *mon = find_monitor(c, d->group, d->resource);
-		if (d->preferred && !ignored(d) && discovered_verb(d, S("delete")) && discovered_verb(d, S("list")) && discovered_verb(d, S("watch"))) {
+		if (d->preferred && !ignored(d) && discovered_verb(d, S("delete")) && discovered_verb(d, S("list")) &&
+		    discovered_verb(d, S("watch"))) {
 			if (!mon)
 				mon = monitor_new(c, d->group, d->version, d->resource, d->kind, d->namespaced);
 			if (!mon->shared && !mon->informer)
@@ -145,7 +157,8 @@ static bool rediscover(void *ctx, struct arena *a, str key, struct error *err)
 			gc_graph_gone(c->graph, ((const any_object *)left.v[i])->metadata.uid);
 	}
 	for (size_t i = 0; i < nfresh; i++) {
-		fresh[i]->informer = informer_new_metadata(c->m->root->client, fresh[i]->group, fresh[i]->version, fresh[i]->resource, NULL);
+		fresh[i]->informer = informer_new_metadata(c->m->root->client, fresh[i]->group, fresh[i]->version,
+		                                           fresh[i]->resource, NULL);
 		informer_set_trim(fresh[i]->informer, drop_labels);
 		informer_add_handler(fresh[i]->informer, &(struct informer_handler){ object_changed, fresh[i] });
 		if (!informer_start(fresh[i]->informer, err))
@@ -161,7 +174,8 @@ static bool rediscover(void *ctx, struct arena *a, str key, struct error *err)
 // --- The server's view ---
 
 // The collection of a kind; false when the server does not know it.
-static bool resource_of(struct gc *c, struct arena *a, str api_version, str kind, struct discovered *out, struct error *err)
+static bool resource_of(struct gc *c, struct arena *a, str api_version, str kind, struct discovered *out,
+                        struct error *err)
 {
 	str group, version;
 	if (!str_split(api_version, '/', &group, &version)) {
@@ -171,8 +185,13 @@ static bool resource_of(struct gc *c, struct arena *a, str api_version, str kind
 	THREAD_LOCKED(&c->lock);
 	const struct monitor *m = map_get(&c->kinds, arena_concat(a, group, S("/"), version, S("/"), kind));
 	if (!m)
-		return error_set(err, "no matches for kind \"" STR_FMT "\" in version \"" STR_FMT "\"", STR_ARG(kind), STR_ARG(api_version));
-	*out = (struct discovered){ .group = m->group, .version = m->version, .resource = m->resource, .kind = m->kind, .namespaced = m->namespaced };
+		return error_set(err, "no matches for kind \"" STR_FMT "\" in version \"" STR_FMT "\"", STR_ARG(kind),
+		                 STR_ARG(api_version));
+	*out = (struct discovered){ .group = m->group,
+		                    .version = m->version,
+		                    .resource = m->resource,
+		                    .kind = m->kind,
+		                    .namespaced = m->namespaced };
 	return true;
 }
 
@@ -186,7 +205,8 @@ static bool path_of(struct gc *c, struct arena *a, const struct gc_identity *id,
 }
 
 // The metadata of the live object. NULL with code 404 when it, or this very one of its name, is not there.
-static const struct meta_v1_ObjectMeta *live(struct gc *c, struct arena *a, const struct gc_identity *id, struct error *err)
+static const struct meta_v1_ObjectMeta *live(struct gc *c, struct arena *a, const struct gc_identity *id,
+                                             struct error *err)
 {
 	str path;
 	if (!path_of(c, a, id, &path, err))
@@ -205,11 +225,13 @@ static const struct meta_v1_ObjectMeta *live(struct gc *c, struct arena *a, cons
 static bool patch(struct gc *c, struct arena *a, const struct gc_identity *id, str body, struct error *err)
 {
 	str path;
-	return path_of(c, a, id, &path, err) && client_raw(c->m->client, a, "PATCH", path, S("application/merge-patch+json"), body, err);
+	return path_of(c, a, id, &path, err) &&
+	       client_raw(c->m->client, a, "PATCH", path, S("application/merge-patch+json"), body, err);
 }
 
 // A merge patch that leaves only the references for which keep says so; it holds for this version of the object only.
-static str references_patch(struct arena *a, const struct meta_v1_ObjectMeta *m, bool (*keep)(const struct meta_v1_OwnerReference *r, void *ctx), void *ctx, bool unblock)
+static str references_patch(struct arena *a, const struct meta_v1_ObjectMeta *m,
+                            bool (*keep)(const struct meta_v1_OwnerReference *r, void *ctx), void *ctx, bool unblock)
 {
 	struct value *list = value_array(a), *meta = value_object(a), *root = value_object(a);
 	for (size_t i = 0; i < m->ownerReferences.n; i++) {
@@ -228,7 +250,8 @@ static str references_patch(struct arena *a, const struct meta_v1_ObjectMeta *m,
 	return json_text(a, root, JSON_COMPACT);
 }
 
-static bool drop_finalizer(struct gc *c, struct arena *a, const struct gc_identity *id, str finalizer, struct error *err)
+static bool drop_finalizer(struct gc *c, struct arena *a, const struct gc_identity *id, str finalizer,
+                           struct error *err)
 {
 	const struct meta_v1_ObjectMeta *m = live(c, a, id, err);
 	if (!m)
@@ -268,9 +291,11 @@ static void note_absent(struct gc *c, str uid)
 	map_put(&c->absent, uid, NULL);
 }
 
-static bool classify(struct gc *c, struct arena *a, const struct meta_v1_ObjectMeta *m, struct classified *out, struct error *err)
+static bool classify(struct gc *c, struct arena *a, const struct meta_v1_ObjectMeta *m, struct classified *out,
+                     struct error *err)
 {
-	*out = (struct classified){ .meta = m, .states = arena_calloc(a, m->ownerReferences.n + 1, sizeof(enum owner_state)) };
+	*out = (struct classified){ .meta = m,
+		                    .states = arena_calloc(a, m->ownerReferences.n + 1, sizeof(enum owner_state)) };
 	for (size_t i = 0; i < m->ownerReferences.n; i++) {
 		const struct meta_v1_OwnerReference *r = &m->ownerReferences.v[i];
 		struct gc_identity id = { r->apiVersion, r->kind, m->namespace, r->name, r->uid };
@@ -287,16 +312,25 @@ static bool classify(struct gc *c, struct arena *a, const struct meta_v1_ObjectM
 			*err = e;
 			return false;
 		}
-		out->states[i] = absent ? DANGLING : owner->deletionTimestamp && meta_has_finalizer(owner, S("foregroundDeletion")) ? WAITING : SOLID;
+		out->states[i] = absent ? DANGLING
+		                 : owner->deletionTimestamp && meta_has_finalizer(owner, S("foregroundDeletion"))
+		                         ? WAITING
+		                         : SOLID;
 		size_t *count[] = { &out->solid, &out->dangling, &out->waiting };
 		(*count[out->states[i]])++;
 	}
 	return true;
 }
 
-static bool any_reference(const struct meta_v1_OwnerReference *r, void *ctx) { return true; }
+static bool any_reference(const struct meta_v1_OwnerReference *r, void *ctx)
+{
+	return true;
+}
 
-static bool not_this_uid(const struct meta_v1_OwnerReference *r, void *ctx) { return !str_eq(r->uid, *(const str *)ctx); }
+static bool not_this_uid(const struct meta_v1_OwnerReference *r, void *ctx)
+{
+	return !str_eq(r->uid, *(const str *)ctx);
+}
 
 static bool keep_solid(struct gc *c, struct arena *a, const struct gc_view *v, struct classified *k, struct error *err)
 {
@@ -308,15 +342,17 @@ static bool keep_solid(struct gc *c, struct arena *a, const struct gc_view *v, s
 	return patch(c, a, &v->id, references_patch(a, &solid, any_reference, NULL, false), err) || err->code == 404;
 }
 
-static bool delete_object(struct gc *c, struct arena *a, const struct gc_identity *id, const struct meta_v1_ObjectMeta *m, const char *policy, struct error *err)
+static bool delete_object(struct gc *c, struct arena *a, const struct gc_identity *id,
+                          const struct meta_v1_ObjectMeta *m, const char *policy, struct error *err)
 {
 	str path;
 	if (!path_of(c, a, id, &path, err))
 		return false;
-	str body = arena_printf(a,
-	                        "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"preconditions\":{\"uid\":\"" STR_FMT "\",\"resourceVersion\":\"" STR_FMT
-	                        "\"},\"propagationPolicy\":\"%s\"}",
-	                        STR_ARG(id->uid), STR_ARG(m->resourceVersion), policy);
+	str body =
+	        arena_printf(a,
+	                     "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"preconditions\":{\"uid\":\"" STR_FMT
+	                     "\",\"resourceVersion\":\"" STR_FMT "\"},\"propagationPolicy\":\"%s\"}",
+	                     STR_ARG(id->uid), STR_ARG(m->resourceVersion), policy);
 	log_debug("garbage collector: delete " STR_FMT " (%s)", STR_ARG(path), policy);
 	return client_raw(c->m->client, a, "DELETE", path, S("application/json"), body, err) || err->code == 404;
 }
@@ -338,7 +374,8 @@ static bool look_at_waiting(struct gc *c, struct arena *a, const struct gc_view 
 	return blocked || drop_finalizer(c, a, &v->id, S("foregroundDeletion"), err);
 }
 
-static bool look_at_owners(struct gc *c, struct arena *a, const struct gc_view *v, const struct meta_v1_ObjectMeta *m, struct error *err)
+static bool look_at_owners(struct gc *c, struct arena *a, const struct gc_view *v, const struct meta_v1_ObjectMeta *m,
+                           struct error *err)
 {
 	struct classified k;
 	if (!classify(c, a, m, &k, err))
@@ -349,7 +386,8 @@ static bool look_at_owners(struct gc *c, struct arena *a, const struct gc_view *
 		// It waits for its dependents before its owner may go. Where they wait, too, nobody would ever go: a circle is broken.
 		for (size_t i = 0; i < v->dependents.n; i++)
 			if (v->dependents.v[i].deleting_dependents) {
-				if (!patch(c, a, &v->id, references_patch(a, m, any_reference, NULL, true), err) && err->code != 404)
+				if (!patch(c, a, &v->id, references_patch(a, m, any_reference, NULL, true), err) &&
+				    err->code != 404)
 					return false;
 				m = live(c, a, &v->id, err);
 				if (!m)
@@ -358,7 +396,9 @@ static bool look_at_owners(struct gc *c, struct arena *a, const struct gc_view *
 			}
 		return delete_object(c, a, &v->id, m, "Foreground", err);
 	}
-	const char *policy = meta_has_finalizer(m, S("orphan")) ? "Orphan" : meta_has_finalizer(m, S("foregroundDeletion")) ? "Foreground" : "Background";
+	const char *policy = meta_has_finalizer(m, S("orphan"))               ? "Orphan"
+	                     : meta_has_finalizer(m, S("foregroundDeletion")) ? "Foreground"
+	                                                                      : "Background";
 	return delete_object(c, a, &v->id, m, policy, err);
 }
 
@@ -385,7 +425,8 @@ static bool look(void *ctx, struct arena *a, str uid, struct error *err)
 	// A kind that the server does not know (yet): asked again with back-off.
 	if (!m)
 		return false;
-	if (v.is_virtual || m->ownerReferences.n == 0 || (m->deletionTimestamp && !meta_has_finalizer(m, S("foregroundDeletion"))))
+	if (v.is_virtual || m->ownerReferences.n == 0 ||
+	    (m->deletionTimestamp && !meta_has_finalizer(m, S("foregroundDeletion"))))
 		return true; // it is there; its informer will show it
 	return look_at_owners(c, a, &v, m, err);
 }
@@ -430,7 +471,8 @@ void *garbage_collector_setup(struct manager *m)
 		const struct resource_desc *r = manager_informer_resource(m, i);
 		if (!r)
 			continue;
-		struct monitor *mon = monitor_new(c, schema_text(r->group), schema_text(r->version), schema_text(r->resource), schema_text(r->kind), r->namespaced);
+		struct monitor *mon = monitor_new(c, schema_text(r->group), schema_text(r->version),
+		                                  schema_text(r->resource), schema_text(r->kind), r->namespaced);
 		mon->shared = true;
 		informer_add_handler(i, &(struct informer_handler){ object_changed, mon });
 	}
@@ -467,7 +509,8 @@ void garbage_collector_run(void *self)
 	arena_reset(a);
 	struct error err = { 0 };
 	pthread_t t;
-	if (!thread_start(&t, "gc-orphan", orphan_main, c, &err) || !thread_start(&t, "gc-discovery", discovery_main, c, &err)) {
+	if (!thread_start(&t, "gc-orphan", orphan_main, c, &err) ||
+	    !thread_start(&t, "gc-discovery", discovery_main, c, &err)) {
 		log_error("garbage collector: %s", err.text);
 		return;
 	}

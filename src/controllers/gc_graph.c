@@ -85,7 +85,10 @@ static struct node *node_new(struct gc_graph *g, str api_version, str kind, str 
 	return n;
 }
 
-static void look(struct gc_graph *g, const struct node *n) { g->hooks.look(g->hooks.ctx, str_c(n->uid)); }
+static void look(struct gc_graph *g, const struct node *n)
+{
+	g->hooks.look(g->hooks.ctx, str_c(n->uid));
+}
 
 static bool owned_by(const struct node *n, str uid, bool *blocks)
 {
@@ -136,7 +139,8 @@ static void join_owners(struct gc_graph *g, struct node *n, const struct meta_v1
 	n->owners = m->ownerReferences.n ? heap_calloc(m->ownerReferences.n, sizeof(struct ref)) : NULL;
 	for (size_t i = 0; i < m->ownerReferences.n; i++) {
 		const struct meta_v1_OwnerReference *r = &m->ownerReferences.v[i];
-		n->owners[n->nowners++] = (struct ref){ heap_cstr(r->uid), r->blockOwnerDeletion && *r->blockOwnerDeletion };
+		n->owners[n->nowners++] =
+		        (struct ref){ heap_cstr(r->uid), r->blockOwnerDeletion && *r->blockOwnerDeletion };
 		struct node *owner = map_get(&g->nodes, r->uid);
 		if (!owner) {
 			// Nobody has shown it yet. Whether it is there at all will be asked; until then it stands for itself.
@@ -156,7 +160,8 @@ static bool owners_equal(const struct node *n, const struct meta_v1_ObjectMeta *
 		return false;
 	for (size_t i = 0; i < n->nowners; i++) {
 		const struct meta_v1_OwnerReference *r = &m->ownerReferences.v[i];
-		if (!str_eqc(r->uid, n->owners[i].uid) || n->owners[i].blocks != (r->blockOwnerDeletion && *r->blockOwnerDeletion))
+		if (!str_eqc(r->uid, n->owners[i].uid) ||
+		    n->owners[i].blocks != (r->blockOwnerDeletion && *r->blockOwnerDeletion))
 			return false;
 	}
 	return true;
@@ -214,8 +219,9 @@ void gc_graph_gone(struct gc_graph *g, str uid)
 
 static struct gc_identity identity(struct arena *a, const struct node *n)
 {
-	return (struct gc_identity){ arena_dup(a, str_c(n->api_version)), arena_dup(a, str_c(n->kind)), arena_dup(a, str_c(n->ns)), arena_dup(a, str_c(n->name)),
-		arena_dup(a, str_c(n->uid)) };
+	return (struct gc_identity){ arena_dup(a, str_c(n->api_version)), arena_dup(a, str_c(n->kind)),
+		                     arena_dup(a, str_c(n->ns)), arena_dup(a, str_c(n->name)),
+		                     arena_dup(a, str_c(n->uid)) };
 }
 
 bool gc_graph_view(struct gc_graph *g, struct arena *a, str uid, struct gc_view *out)
@@ -224,8 +230,12 @@ bool gc_graph_view(struct gc_graph *g, struct arena *a, str uid, struct gc_view 
 	const struct node *n = map_get(&g->nodes, uid);
 	if (!n)
 		return false;
-	*out = (struct gc_view){ .id = identity(a, n), .is_virtual = n->is_virtual, .being_deleted = n->being_deleted,
-		.deleting_dependents = n->deleting_dependents, .owners = n->nowners, .owners_present = n->nowners > 0 };
+	*out = (struct gc_view){ .id = identity(a, n),
+		                 .is_virtual = n->is_virtual,
+		                 .being_deleted = n->being_deleted,
+		                 .deleting_dependents = n->deleting_dependents,
+		                 .owners = n->nowners,
+		                 .owners_present = n->nowners > 0 };
 	for (size_t i = 0; i < n->nowners; i++) {
 		const struct node *owner = map_get(&g->nodes, str_c(n->owners[i].uid));
 		if (!owner || owner->is_virtual || owner->deleting_dependents || out_of_reach(owner, n))
@@ -236,7 +246,9 @@ bool gc_graph_view(struct gc_graph *g, struct arena *a, str uid, struct gc_view 
 		bool blocks = false;
 		if (!owned_by(d, uid, &blocks))
 			continue;
-		*LIST_ADD(a, &out->dependents) = (struct gc_dependent){ .id = identity(a, d), .blocks = blocks, .deleting_dependents = d->deleting_dependents };
+		*LIST_ADD(a, &out->dependents) = (struct gc_dependent){ .id = identity(a, d),
+			                                                .blocks = blocks,
+			                                                .deleting_dependents = d->deleting_dependents };
 	}
 	return true;
 }

@@ -21,19 +21,24 @@ void gc_graph_observe(struct gc_graph *g, str api_version, str kind, const struc
 // It is gone (its informer said so, or the server answered that there is no such object).
 void gc_graph_gone(struct gc_graph *g, str uid);
 
-struct gc_identity { str api_version, kind, ns, name, uid; };
+struct gc_identity {
+	str api_version, kind, ns, name, uid;
+};
 struct gc_dependent {
 	struct gc_identity id;
-	bool blocks;               // its reference says blockOwnerDeletion
+	bool blocks; // its reference says blockOwnerDeletion
 	bool deleting_dependents;
 };
 struct gc_view {
 	struct gc_identity id;
-	bool is_virtual;           // known only from references to it
+	bool is_virtual; // known only from references to it
 	bool being_deleted, deleting_dependents;
-	bool owners_present;       // it has owners, all of them are in the graph, in reach and not waiting for their dependents
+	bool owners_present; // it has owners, all of them are in the graph, in reach and not waiting for their dependents
 	size_t owners;
-	struct { struct gc_dependent *v; size_t n; } dependents;
+	struct {
+		struct gc_dependent *v;
+		size_t n;
+	} dependents;
 };
 // What the graph knows of an object, copied into the arena. False: nothing.
 bool gc_graph_view(struct gc_graph *g, struct arena *a, str uid, struct gc_view *out);

@@ -71,8 +71,9 @@ int32_t job_pod_index(const struct core_v1_Pod *p)
 	return (int32_t)n;
 }
 
-static const struct core_v1_ContainerStatus *matching_container(const struct core_v1_ContainerStatus_list *l,
-                                                                const struct batch_v1_PodFailurePolicyOnExitCodesRequirement *r)
+static const struct core_v1_ContainerStatus *
+matching_container(const struct core_v1_ContainerStatus_list *l,
+                   const struct batch_v1_PodFailurePolicyOnExitCodesRequirement *r)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		const struct core_v1_ContainerStateTerminated *t = l->v[i].state.terminated;
@@ -87,30 +88,40 @@ static const struct core_v1_ContainerStatus *matching_container(const struct cor
 	return NULL;
 }
 
-static bool matches(struct arena *a, const struct batch_v1_PodFailurePolicyRule *r, const struct core_v1_Pod *p, size_t index, str *message)
+static bool matches(struct arena *a, const struct batch_v1_PodFailurePolicyRule *r, const struct core_v1_Pod *p,
+                    size_t index, str *message)
 {
 	if (r->onExitCodes) {
-		const struct core_v1_ContainerStatus *c = matching_container(&p->status.containerStatuses, r->onExitCodes);
+		const struct core_v1_ContainerStatus *c =
+		        matching_container(&p->status.containerStatuses, r->onExitCodes);
 		if (!c)
 			c = matching_container(&p->status.initContainerStatuses, r->onExitCodes);
 		if (c)
-			*message = arena_printf(a, "Container " STR_FMT " for pod " STR_FMT "/" STR_FMT " failed with exit code %d matching " STR_FMT " rule at index %zu",
-			                        STR_ARG(c->name), STR_ARG(p->metadata.namespace), STR_ARG(p->metadata.name), c->state.terminated->exitCode,
+			*message = arena_printf(a,
+			                        "Container " STR_FMT " for pod " STR_FMT "/" STR_FMT
+			                        " failed with exit code %d matching " STR_FMT " rule at index %zu",
+			                        STR_ARG(c->name), STR_ARG(p->metadata.namespace),
+			                        STR_ARG(p->metadata.name), c->state.terminated->exitCode,
 			                        STR_ARG(r->action), index);
 		return c != NULL;
 	}
 	for (size_t i = 0; i < p->status.conditions.n; i++)
 		for (size_t k = 0; k < r->onPodConditions.n; k++)
-			if (str_eq(p->status.conditions.v[i].type, r->onPodConditions.v[k].type) && str_eq(p->status.conditions.v[i].status, r->onPodConditions.v[k].status)) {
-				*message = arena_printf(a, "Pod " STR_FMT "/" STR_FMT " has condition " STR_FMT " matching " STR_FMT " rule at index %zu",
-				                        STR_ARG(p->metadata.namespace), STR_ARG(p->metadata.name), STR_ARG(p->status.conditions.v[i].type),
-				                        STR_ARG(r->action), index);
+			if (str_eq(p->status.conditions.v[i].type, r->onPodConditions.v[k].type) &&
+			    str_eq(p->status.conditions.v[i].status, r->onPodConditions.v[k].status)) {
+				*message = arena_printf(a,
+				                        "Pod " STR_FMT "/" STR_FMT " has condition " STR_FMT
+				                        " matching " STR_FMT " rule at index %zu",
+				                        STR_ARG(p->metadata.namespace), STR_ARG(p->metadata.name),
+				                        STR_ARG(p->status.conditions.v[i].type), STR_ARG(r->action),
+				                        index);
 				return true;
 			}
 	return false;
 }
 
-enum failure_action job_failure_action(struct arena *a, const struct batch_v1_PodFailurePolicy *policy, const struct core_v1_Pod *p, str *message)
+enum failure_action job_failure_action(struct arena *a, const struct batch_v1_PodFailurePolicy *policy,
+                                       const struct core_v1_Pod *p, str *message)
 {
 	for (size_t i = 0; policy && i < policy->rules.n; i++) {
 		str action = policy->rules.v[i].action;
@@ -124,7 +135,8 @@ enum failure_action job_failure_action(struct arena *a, const struct batch_v1_Po
 	return FAILURE_COUNTS;
 }
 
-bool job_success_met(struct arena *a, const struct batch_v1_SuccessPolicy *policy, const struct index_set *succeeded, str *message)
+bool job_success_met(struct arena *a, const struct batch_v1_SuccessPolicy *policy, const struct index_set *succeeded,
+                     str *message)
 {
 	if (!policy || succeeded->total == 0)
 		return false;

@@ -15,24 +15,31 @@ static const struct controller controllers[] = {
 	{ "serviceaccount-controller", "service-account-controller", serviceaccount_setup, serviceaccount_run },
 	{ "root-ca-certificate-publisher-controller", "root-ca-cert-publisher", root_ca_setup, root_ca_run },
 	{ "namespace-controller", "namespace-controller", namespace_setup, namespace_run },
-	{ "certificatesigningrequest-approving-controller", "certificate-controller", csr_approving_setup, csr_approving_run },
-	{ "certificatesigningrequest-signing-controller", "certificate-controller", csr_signing_setup, csr_signing_run },
+	{ "certificatesigningrequest-approving-controller", "certificate-controller", csr_approving_setup,
+	  csr_approving_run },
+	{ "certificatesigningrequest-signing-controller", "certificate-controller", csr_signing_setup,
+	  csr_signing_run },
 	{ "node-lifecycle-controller", "node-controller", node_lifecycle_setup, node_lifecycle_run },
 	{ "taint-eviction-controller", "node-controller", taint_eviction_setup, taint_eviction_run },
 	{ "node-ipam-controller", "node-controller", node_ipam_setup, node_ipam_run },
 	{ "pod-garbage-collector-controller", "pod-garbage-collector", pod_gc_setup, pod_gc_run },
-	{ "clusterrole-aggregation-controller", "clusterrole-aggregation-controller", clusterrole_aggregation_setup, clusterrole_aggregation_run },
+	{ "clusterrole-aggregation-controller", "clusterrole-aggregation-controller", clusterrole_aggregation_setup,
+	  clusterrole_aggregation_run },
 	{ "replicationcontroller-controller", "replication-controller", replication_setup, replication_run },
 	{ "daemonset-controller", "daemon-set-controller", daemonset_setup, daemonset_run },
 	{ "statefulset-controller", "statefulset-controller", statefulset_setup, statefulset_run },
 	{ "job-controller", "job-controller", job_setup, job_run },
 	{ "cronjob-controller", "cronjob-controller", cronjob_setup, cronjob_run },
-	{ "ttl-after-finished-controller", "ttl-after-finished-controller", ttl_after_finished_setup, ttl_after_finished_run },
+	{ "ttl-after-finished-controller", "ttl-after-finished-controller", ttl_after_finished_setup,
+	  ttl_after_finished_run },
 	{ "disruption-controller", "disruption-controller", disruption_setup, disruption_run },
-	{ "persistentvolumeclaim-protection-controller", "pvc-protection-controller", pvc_protection_setup, pvc_protection_run },
-	{ "persistentvolume-protection-controller", "pv-protection-controller", pv_protection_setup, pv_protection_run },
+	{ "persistentvolumeclaim-protection-controller", "pvc-protection-controller", pvc_protection_setup,
+	  pvc_protection_run },
+	{ "persistentvolume-protection-controller", "pv-protection-controller", pv_protection_setup,
+	  pv_protection_run },
 	{ "resourcequota-controller", "resourcequota-controller", resourcequota_setup, resourcequota_run },
-	{ "garbage-collector-controller", "generic-garbage-collector", garbage_collector_setup, garbage_collector_run }, // the last: it shares all informers
+	{ "garbage-collector-controller", "generic-garbage-collector", garbage_collector_setup,
+	  garbage_collector_run }, // the last: it shares all informers
 };
 
 struct shared_informer {
@@ -69,7 +76,9 @@ struct informer *manager_informer(struct manager *m, const struct resource_desc 
 		s = s->next;
 	if (!s) {
 		s = ARENA_NEW(m->arena, struct shared_informer);
-		*s = (struct shared_informer){ .resource = r, .informer = informer_new(root->client, r, NULL), .next = root->informers };
+		*s = (struct shared_informer){ .resource = r,
+			                       .informer = informer_new(root->client, r, NULL),
+			                       .next = root->informers };
 		root->informers = s;
 	}
 	use(m, s->informer);
@@ -168,7 +177,8 @@ static bool find_resources(struct manager *m, struct error *err)
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		*all[i].to = schema_resource(str_c(all[i].group), str_c(all[i].version), str_c(all[i].resource));
 		if (!*all[i].to)
-			return error_set(err, "the schema has no %s/%s %s", all[i].group, all[i].version, all[i].resource);
+			return error_set(err, "the schema has no %s/%s %s", all[i].group, all[i].version,
+			                 all[i].resource);
 	}
 	return true;
 }
@@ -186,7 +196,8 @@ bool manager_start(struct manager *m, struct error *err)
 		*r = (struct running){ .controller = c };
 		struct manager *own = ARENA_NEW(m->arena, struct manager);
 		*own = *m;
-		if (m->options->use_accounts && !(own->client = client_as_service_account(m->client, S("kube-system"), str_c(c->account), err)))
+		if (m->options->use_accounts &&
+		    !(own->client = client_as_service_account(m->client, S("kube-system"), str_c(c->account), err)))
 			return false;
 		m->setting_up = r;
 		r->self = c->setup(own);

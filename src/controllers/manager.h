@@ -25,30 +25,31 @@ struct manager_options {
 
 // Descriptors of the resources that controllers name.
 struct manager_resources {
-	const struct resource_desc *pods, *nodes, *namespaces, *services, *endpoints, *endpointslices, *serviceaccounts, *configmaps, *secrets,
-		*replicasets, *deployments, *daemonsets, *statefulsets, *controllerrevisions, *replicationcontrollers, *jobs, *cronjobs, *leases,
-		*clusterroles, *persistentvolumes, *persistentvolumeclaims, *resourcequotas, *poddisruptionbudgets, *customresourcedefinitions;
+	const struct resource_desc *pods, *nodes, *namespaces, *services, *endpoints, *endpointslices, *serviceaccounts,
+	        *configmaps, *secrets, *replicasets, *deployments, *daemonsets, *statefulsets, *controllerrevisions,
+	        *replicationcontrollers, *jobs, *cronjobs, *leases, *clusterroles, *persistentvolumes,
+	        *persistentvolumeclaims, *resourcequotas, *poddisruptionbudgets, *customresourcedefinitions;
 };
 
 struct shared_informer;
 // Each controller has one of its own: all the same but for the client, which writes in the name of the controller's
 // ServiceAccount (where --use-service-account-credentials is on). Informers read in the manager's own name.
 struct manager {
-	struct manager *root;             // the one that all share
+	struct manager *root; // the one that all share
 	struct client *client;
 	struct recorder *recorder;
 	const struct clock *clock;
 	const struct rng *rng;
 	const struct manager_options *options;
 	struct manager_resources r;
-	struct arena *arena;              // for what lives as long as the manager
+	struct arena *arena; // for what lives as long as the manager
 	struct shared_informer *informers;
 	struct running *running, *setting_up; // controllers
 };
 
 struct controller {
-	const char *name;                 // upstream's ("deployment-controller")
-	const char *account;              // its ServiceAccount in kube-system, as the bootstrap roles know it
+	const char *name;                  // upstream's ("deployment-controller")
+	const char *account;               // its ServiceAccount in kube-system, as the bootstrap roles know it
 	void *(*setup)(struct manager *m); // NULL: the options leave it out
 	void (*run)(void *self);
 };

@@ -10,7 +10,8 @@
 
 enum { FINALIZER_ESTIMATE_S = 15, LOOK_AGAIN_S = 2, BEGIN_MS = 200 };
 
-struct namespace {
+struct namespace
+{
 	struct manager *m;
 	struct informer *namespaces, *pods;
 	struct workqueue *queue;
@@ -18,10 +19,16 @@ struct namespace {
 
 // What is left of a namespace's content.
 struct remaining {
-	struct str_list resources;                     // "pods. has 2 resource instances"
-	struct { struct left { str finalizer; int64_t n; } *v; size_t n; } finalizers;
+	struct str_list resources; // "pods. has 2 resource instances"
+	struct {
+		struct left {
+			str finalizer;
+			int64_t n;
+		} * v;
+		size_t n;
+	} finalizers;
 	struct str_list errors;
-	int64_t estimate_s;                            // 0: nothing is left
+	int64_t estimate_s; // 0: nothing is left
 	size_t objects;
 };
 
@@ -30,7 +37,8 @@ static void namespace_changed(struct object_ref *old, struct object_ref *obj, vo
 	struct namespace *c = ctx;
 	// Calls that were let in just before the deletion shall have ended.
 	if (obj && object_ref_meta(obj)->deletionTimestamp)
-		queue_object_after(c->queue, object_of(obj), old && object_ref_meta(old)->deletionTimestamp ? 0 : BEGIN_MS);
+		queue_object_after(c->queue, object_of(obj),
+		                   old && object_ref_meta(old)->deletionTimestamp ? 0 : BEGIN_MS);
 }
 
 // The last pod is what a namespace mostly waits for.
@@ -54,7 +62,8 @@ static void count_finalizer(struct arena *a, struct remaining *r, str finalizer)
 	*LIST_ADD(a, &r->finalizers) = (struct left){ finalizer, 1 };
 }
 
-static const struct value *list_items(struct manager *m, struct arena *a, const struct discovered *d, str ns, struct error *err)
+static const struct value *list_items(struct manager *m, struct arena *a, const struct discovered *d, str ns,
+                                      struct error *err)
 {
 	const struct value *list = client_raw(m->client, a, "GET", discovered_path(a, d, ns, S("")), S(""), S(""), err);
 	const struct value *items = value_get(list, S("items"));
@@ -76,14 +85,19 @@ static int64_t pods_estimate(const struct value *items)
 	return longest;
 }
 
-static bool delete_items(struct manager *m, struct arena *a, const struct discovered *d, str ns, const struct value *items, struct error *err)
+static bool delete_items(struct manager *m, struct arena *a, const struct discovered *d, str ns,
+                         const struct value *items, struct error *err)
 {
 	str options = S("{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"propagationPolicy\":\"Background\"}");
 	if (discovered_verb(d, S("deletecollection")))
-		return client_raw(m->client, a, "DELETE", discovered_path(a, d, ns, S("")), S("application/json"), options, err) || err->code == 404 || err->code == 405;
+		return client_raw(m->client, a, "DELETE", discovered_path(a, d, ns, S("")), S("application/json"),
+		                  options, err) ||
+		       err->code == 404 || err->code == 405;
 	for (size_t i = 0; i < items->a.n; i++) {
 		str name = value_str(value_path(items->a.v[i], S("metadata"), S("name")));
-		if (!client_raw(m->client, a, "DELETE", discovered_path(a, d, ns, name), S("application/json"), options, err) && err->code != 404 && err->code != 405)
+		if (!client_raw(m->client, a, "DELETE", discovered_path(a, d, ns, name), S("application/json"), options,
+		                err) &&
+		    err->code != 404 && err->code != 405)
 			return false;
 	}
 	return true;
@@ -122,7 +136,8 @@ static void delete_resource(struct manager *m, struct arena *a, const struct dis
 	if (items->a.n == 0)
 		return;
 	r->objects += items->a.n;
-	*LIST_ADD(a, &r->resources) = arena_printf(a, STR_FMT "." STR_FMT " has %zu resource instances", STR_ARG(d->resource), STR_ARG(d->group), items->a.n);
+	*LIST_ADD(a, &r->resources) = arena_printf(a, STR_FMT "." STR_FMT " has %zu resource instances",
+	                                           STR_ARG(d->resource), STR_ARG(d->group), items->a.n);
 	bool finalizers = false;
 	for (size_t i = 0; i < items->a.n; i++) {
 		const struct value *f = value_path(items->a.v[i], S("metadata"), S("finalizers"));
@@ -134,8 +149,10 @@ static void delete_resource(struct manager *m, struct arena *a, const struct dis
 	if (estimate == 0 && finalizers)
 		estimate = FINALIZER_ESTIMATE_S;
 	if (estimate == 0) {
-		error_set(&err, "unexpected items still remain in namespace: " STR_FMT " for gvr: " STR_FMT "/" STR_FMT ", Resource=" STR_FMT, STR_ARG(ns), STR_ARG(d->group),
-		          STR_ARG(d->version), STR_ARG(d->resource));
+		error_set(&err,
+		          "unexpected items still remain in namespace: " STR_FMT " for gvr: " STR_FMT "/" STR_FMT
+		          ", Resource=" STR_FMT,
+		          STR_ARG(ns), STR_ARG(d->group), STR_ARG(d->version), STR_ARG(d->resource));
 		add_error(a, r, &err);
 		estimate = 1;
 	}
@@ -154,17 +171,21 @@ static str joined(struct arena *a, struct str_list *l)
 }
 
 // Sets a condition; an empty message means that all is well, and then the good words are said.
-static bool set_condition(struct manager *m, struct arena *a, struct core_v1_NamespaceStatus *s, const char *type, const char *bad_reason, str bad_message,
-                          const char *good_reason, const char *good_message)
+static bool set_condition(struct manager *m, struct arena *a, struct core_v1_NamespaceStatus *s, const char *type,
+                          const char *bad_reason, str bad_message, const char *good_reason, const char *good_message)
 {
 	bool bad = bad_message.n > 0;
-	struct core_v1_NamespaceCondition want = { .type = str_c(type), .status = bad ? S("True") : S("False"), .lastTransitionTime = now_time(m),
-		.reason = str_c(bad ? bad_reason : good_reason), .message = bad ? bad_message : str_c(good_message) };
+	struct core_v1_NamespaceCondition want = { .type = str_c(type),
+		                                   .status = bad ? S("True") : S("False"),
+		                                   .lastTransitionTime = now_time(m),
+		                                   .reason = str_c(bad ? bad_reason : good_reason),
+		                                   .message = bad ? bad_message : str_c(good_message) };
 	for (size_t i = 0; i < s->conditions.n; i++) {
 		struct core_v1_NamespaceCondition *have = &s->conditions.v[i];
 		if (!str_eq(have->type, want.type))
 			continue;
-		if (str_eq(have->status, want.status) && str_eq(have->reason, want.reason) && str_eq(have->message, want.message))
+		if (str_eq(have->status, want.status) && str_eq(have->reason, want.reason) &&
+		    str_eq(have->message, want.message))
 			return false;
 		if (str_eq(have->status, want.status))
 			want.lastTransitionTime = have->lastTransitionTime;
@@ -175,30 +196,39 @@ static bool set_condition(struct manager *m, struct arena *a, struct core_v1_Nam
 	return true;
 }
 
-static void report(struct namespace *c, struct arena *a, struct core_v1_Namespace *ns, struct remaining *r, const struct error *discovery)
+static void report(struct namespace *c, struct arena *a, struct core_v1_Namespace *ns, struct remaining *r,
+                   const struct error *discovery)
 {
 	str finalizers = S(""), content = S(""), failed = S("");
 	if (r->finalizers.n) {
 		struct str_list l = { 0 };
 		for (size_t i = 0; i < r->finalizers.n; i++)
-			*LIST_ADD(a, &l) = arena_printf(a, STR_FMT " in %lld resource instances", STR_ARG(r->finalizers.v[i].finalizer), (long long)r->finalizers.v[i].n);
-		finalizers = arena_concat(a, S("Some content in the namespace has finalizers remaining: "), joined(a, &l));
+			*LIST_ADD(a, &l) =
+			        arena_printf(a, STR_FMT " in %lld resource instances",
+			                     STR_ARG(r->finalizers.v[i].finalizer), (long long)r->finalizers.v[i].n);
+		finalizers =
+		        arena_concat(a, S("Some content in the namespace has finalizers remaining: "), joined(a, &l));
 	}
 	if (r->resources.n)
 		content = arena_concat(a, S("Some resources are remaining: "), joined(a, &r->resources));
 	if (r->errors.n)
-		failed = arena_printf(a, "Failed to delete all resource types, %zu remaining: " STR_FMT, r->errors.n, STR_ARG(joined(a, &r->errors)));
+		failed = arena_printf(a, "Failed to delete all resource types, %zu remaining: " STR_FMT, r->errors.n,
+		                      STR_ARG(joined(a, &r->errors)));
 	struct core_v1_NamespaceStatus *s = &ns->status;
-	bool changed = set_condition(c->m, a, s, "NamespaceDeletionDiscoveryFailure", "DiscoveryFailed", error_str(discovery), "ResourcesDiscovered",
-	                             "All resources successfully discovered");
-	changed |= set_condition(c->m, a, s, "NamespaceDeletionGroupVersionParsingFailure", "", S(""), "ParsedGroupVersions", "All legacy kube types successfully parsed");
-	changed |= set_condition(c->m, a, s, "NamespaceDeletionContentFailure", "ContentDeletionFailed", failed, "ContentDeleted",
-	                         "All content successfully deleted, may be waiting on finalization");
-	changed |= set_condition(c->m, a, s, "NamespaceContentRemaining", "SomeResourcesRemain", content, "ContentRemoved", "All content successfully removed");
-	changed |= set_condition(c->m, a, s, "NamespaceFinalizersRemaining", "SomeFinalizersRemain", finalizers, "ContentHasNoFinalizers",
-	                         "All content-preserving finalizers finished");
+	bool changed =
+	        set_condition(c->m, a, s, "NamespaceDeletionDiscoveryFailure", "DiscoveryFailed", error_str(discovery),
+	                      "ResourcesDiscovered", "All resources successfully discovered");
+	changed |= set_condition(c->m, a, s, "NamespaceDeletionGroupVersionParsingFailure", "", S(""),
+	                         "ParsedGroupVersions", "All legacy kube types successfully parsed");
+	changed |= set_condition(c->m, a, s, "NamespaceDeletionContentFailure", "ContentDeletionFailed", failed,
+	                         "ContentDeleted", "All content successfully deleted, may be waiting on finalization");
+	changed |= set_condition(c->m, a, s, "NamespaceContentRemaining", "SomeResourcesRemain", content,
+	                         "ContentRemoved", "All content successfully removed");
+	changed |= set_condition(c->m, a, s, "NamespaceFinalizersRemaining", "SomeFinalizersRemain", finalizers,
+	                         "ContentHasNoFinalizers", "All content-preserving finalizers finished");
 	struct error err = { 0 };
-	const struct core_v1_Namespace *now = changed ? client_update(c->m->client, a, c->m->r.namespaces, "status", ns, &err) : NULL;
+	const struct core_v1_Namespace *now =
+	        changed ? client_update(c->m->client, a, c->m->r.namespaces, "status", ns, &err) : NULL;
 	if (now)
 		ns->metadata.resourceVersion = now->metadata.resourceVersion;
 	else if (changed && err.code != 404 && err.code != 409)
@@ -279,7 +309,10 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 void *namespace_setup(struct manager *m)
 {
 	struct namespace *c = ARENA_NEW(m->arena, struct namespace);
-	*c = (struct namespace){ .m = m, .namespaces = manager_informer(m, m->r.namespaces), .pods = manager_informer(m, m->r.pods), .queue = manager_queue(m) };
+	*c = (struct namespace){ .m = m,
+		                 .namespaces = manager_informer(m, m->r.namespaces),
+		                 .pods = manager_informer(m, m->r.pods),
+		                 .queue = manager_queue(m) };
 	informer_add_handler(c->namespaces, &(struct informer_handler){ namespace_changed, c });
 	informer_add_handler(c->pods, &(struct informer_handler){ pod_changed, c });
 	return c;

@@ -35,7 +35,8 @@ static void occupy(struct node_ipam *c, const struct core_v1_Node *n)
 		for (size_t p = 0; p < c->npools; p++)
 			inside |= cidr_pool_take(&c->pools[p], n->spec.podCIDRs.v[i]);
 		if (!inside)
-			log_warn("node " STR_FMT ": its address range " STR_FMT " lies outside of the cluster's", STR_ARG(n->metadata.name), STR_ARG(n->spec.podCIDRs.v[i]));
+			log_warn("node " STR_FMT ": its address range " STR_FMT " lies outside of the cluster's",
+			         STR_ARG(n->metadata.name), STR_ARG(n->spec.podCIDRs.v[i]));
 		*LIST_ADD(c->texts, l) = arena_dup(c->texts, n->spec.podCIDRs.v[i]);
 	}
 	map_put(&c->taken, n->metadata.name, l);
@@ -81,8 +82,12 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 		if (str_empty(cidr)) {
 			for (size_t i = 0; i < got.n; i++)
 				cidr_pool_release(&c->pools[i], got.v[i]);
-			EVENT(c->m, COMPONENT, c->m->r.nodes, &n->metadata, "Normal", "CIDRNotAvailable", "Node " STR_FMT " status is now: CIDRNotAvailable", STR_ARG(key));
-			return error_set(err, "failed to allocate cidr from cluster cidr at idx:%zu: CIDR allocation failed; there are no remaining CIDRs left to allocate in the accepted range", p);
+			EVENT(c->m, COMPONENT, c->m->r.nodes, &n->metadata, "Normal", "CIDRNotAvailable",
+			      "Node " STR_FMT " status is now: CIDRNotAvailable", STR_ARG(key));
+			return error_set(err,
+			                 "failed to allocate cidr from cluster cidr at idx:%zu: CIDR allocation "
+			                 "failed; there are no remaining CIDRs left to allocate in the accepted range",
+			                 p);
 		}
 		*LIST_ADD(a, &got) = cidr;
 		value_append(a, list, value_string(a, cidr));
@@ -92,7 +97,8 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 	value_set(a, spec, S("podCIDR"), value_string(a, got.v[0]));
 	value_set(a, spec, S("podCIDRs"), list);
 	value_set(a, root, S("spec"), spec);
-	const struct core_v1_Node *now = client_patch(c->m->client, a, c->m->r.nodes, NULL, S(""), key, PATCH_MERGE, json_text(a, root, JSON_COMPACT), err);
+	const struct core_v1_Node *now = client_patch(c->m->client, a, c->m->r.nodes, NULL, S(""), key, PATCH_MERGE,
+	                                              json_text(a, root, JSON_COMPACT), err);
 	if (now) {
 		occupy(c, now);
 		return true;
@@ -114,8 +120,11 @@ void *node_ipam_setup(struct manager *m)
 		struct error err = { 0 };
 		bool v6 = str_find_char(one, ':') >= 0;
 		if (c->npools == MAX_RANGES ||
-		    !cidr_pool_init(m->arena, str_trim(one), (int)(v6 ? m->options->node_mask_v6 : m->options->node_mask_v4), &c->pools[c->npools], &err)) {
-			log_error("node-ipam-controller does not run: --cluster-cidr: %s", err.code ? err.text : "two ranges are the most");
+		    !cidr_pool_init(m->arena, str_trim(one),
+		                    (int)(v6 ? m->options->node_mask_v6 : m->options->node_mask_v4),
+		                    &c->pools[c->npools], &err)) {
+			log_error("node-ipam-controller does not run: --cluster-cidr: %s",
+			          err.code ? err.text : "two ranges are the most");
 			return NULL;
 		}
 		c->npools++;

@@ -15,14 +15,14 @@ static const double unhealthy_zone = 0.55;
 enum zone_state { ZONE_INITIAL, ZONE_NORMAL, ZONE_PARTIAL, ZONE_FULL };
 struct zone {
 	enum zone_state state;
-	int ready, not_ready;  // counted in each tick
-	double rate, tokens;   // of NoExecute taints
-	int64_t refilled;      // monotonic
+	int ready, not_ready; // counted in each tick
+	double rate, tokens;  // of NoExecute taints
+	int64_t refilled;     // monotonic
 };
 
 struct health {
 	char *uid;
-	int64_t probed;        // monotonic: when it was last heard of
+	int64_t probed;           // monotonic: when it was last heard of
 	int64_t lease, heartbeat; // renewTime of the lease and heartbeat of Ready, as last seen
 	bool seen_this_tick;
 };
@@ -81,7 +81,10 @@ static void node_event(struct node_lifecycle *c, const struct core_v1_Node *n, c
 
 // --- Heartbeats ---
 
-static int64_t time_ns(struct api_time t) { return t.sec * NS_PER_SEC + t.nsec; }
+static int64_t time_ns(struct api_time t)
+{
+	return t.sec * NS_PER_SEC + t.nsec;
+}
 
 // When the node was last heard of: by its status or by its lease.
 static struct health *update_health(struct node_lifecycle *c, struct arena *a, const struct core_v1_Node *n)
@@ -102,7 +105,8 @@ static struct health *update_health(struct node_lifecycle *c, struct arena *a, c
 		h->probed = now;
 		h->heartbeat = heartbeat;
 		node_event(c, n, "RegisteredNode",
-		           arena_printf(a, "Node " STR_FMT " event: Registered Node " STR_FMT " in Controller", STR_ARG(n->metadata.name), STR_ARG(n->metadata.name)));
+		           arena_printf(a, "Node " STR_FMT " event: Registered Node " STR_FMT " in Controller",
+		                        STR_ARG(n->metadata.name), STR_ARG(n->metadata.name)));
 	} else if (heartbeat != h->heartbeat) {
 		h->heartbeat = heartbeat;
 		h->probed = now;
@@ -115,16 +119,23 @@ static struct health *update_health(struct node_lifecycle *c, struct arena *a, c
 	return h;
 }
 
-static bool write_unknown(struct node_lifecycle *c, struct arena *a, const struct core_v1_Node *n, const struct core_v1_Node **out, struct error *err)
+static bool write_unknown(struct node_lifecycle *c, struct arena *a, const struct core_v1_Node *n,
+                          const struct core_v1_Node **out, struct error *err)
 {
-	static const str types[] = { S_INIT("Ready"), S_INIT("MemoryPressure"), S_INIT("DiskPressure"), S_INIT("PIDPressure") };
+	static const str types[] = { S_INIT("Ready"), S_INIT("MemoryPressure"), S_INIT("DiskPressure"),
+		                     S_INIT("PIDPressure") };
 	struct core_v1_Node *copy = schema_clone(a, core_v1_Node_desc, n);
 	bool changed = false;
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		struct core_v1_NodeCondition *have = (struct core_v1_NodeCondition *)node_condition(copy, types[i]);
 		if (!have) {
-			*LIST_ADD(a, &copy->status.conditions) = (struct core_v1_NodeCondition){ .type = types[i], .status = S("Unknown"), .reason = S("NodeStatusNeverUpdated"),
-				.message = S("Kubelet never posted node status."), .lastHeartbeatTime = n->metadata.creationTimestamp, .lastTransitionTime = now_time(c->m) };
+			*LIST_ADD(a, &copy->status.conditions) =
+			        (struct core_v1_NodeCondition){ .type = types[i],
+				                                .status = S("Unknown"),
+				                                .reason = S("NodeStatusNeverUpdated"),
+				                                .message = S("Kubelet never posted node status."),
+				                                .lastHeartbeatTime = n->metadata.creationTimestamp,
+				                                .lastTransitionTime = now_time(c->m) };
 			changed = true;
 		} else if (!str_eq(have->status, S("Unknown"))) {
 			have->status = S("Unknown");
@@ -175,8 +186,11 @@ static bool reconcile_taints(struct node_lifecycle *c, struct arena *a, const st
 	struct core_v1_Taint_list want = { 0 }, out = { 0 };
 	wanted_no_schedule(a, n, now, &want);
 	// NoExecute follows Ready: an opposite taint is swapped at once, a first one is subject to the zone's rate.
-	bool not_ready = has_taint(&n->spec.taints, TAINT_NOT_READY, S("NoExecute")), unreachable = has_taint(&n->spec.taints, TAINT_UNREACHABLE, S("NoExecute"));
-	str no_execute = str_eq(status, S("False")) ? TAINT_NOT_READY : str_eq(status, S("Unknown")) ? TAINT_UNREACHABLE : S("");
+	bool not_ready = has_taint(&n->spec.taints, TAINT_NOT_READY, S("NoExecute")),
+	     unreachable = has_taint(&n->spec.taints, TAINT_UNREACHABLE, S("NoExecute"));
+	str no_execute = str_eq(status, S("False"))     ? TAINT_NOT_READY
+	                 : str_eq(status, S("Unknown")) ? TAINT_UNREACHABLE
+	                                                : S("");
 	if (c->all_disrupted)
 		no_execute = S(""); // when nobody is well it is rather we who are not
 	if (no_execute.n && !not_ready && !unreachable && !zone_allows(c, zone_of(c, a, n)))
@@ -213,12 +227,15 @@ static bool reconcile_taints(struct node_lifecycle *c, struct arena *a, const st
 // The beta labels of architecture and system follow the ones that replaced them.
 static bool reconcile_labels(struct node_lifecycle *c, struct arena *a, const struct core_v1_Node *n, struct error *err)
 {
-	static const struct { str from, to; } pairs[] = { { S_INIT("kubernetes.io/os"), S_INIT("beta.kubernetes.io/os") },
-		{ S_INIT("kubernetes.io/arch"), S_INIT("beta.kubernetes.io/arch") } };
+	static const struct {
+		str from, to;
+	} pairs[] = { { S_INIT("kubernetes.io/os"), S_INIT("beta.kubernetes.io/os") },
+		      { S_INIT("kubernetes.io/arch"), S_INIT("beta.kubernetes.io/arch") } };
 	struct value *labels = value_object(a);
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
 		str v;
-		if (str_map_find(&n->metadata.labels, pairs[i].from, &v) && !str_eq(str_map_get(&n->metadata.labels, pairs[i].to), v))
+		if (str_map_find(&n->metadata.labels, pairs[i].from, &v) &&
+		    !str_eq(str_map_get(&n->metadata.labels, pairs[i].to), v))
 			value_set(a, labels, pairs[i].to, value_string(a, v));
 	}
 	if (labels->o.n == 0)
@@ -226,7 +243,8 @@ static bool reconcile_labels(struct node_lifecycle *c, struct arena *a, const st
 	struct value *meta = value_object(a), *root = value_object(a);
 	value_set(a, meta, S("labels"), labels);
 	value_set(a, root, S("metadata"), meta);
-	return client_patch(c->m->client, a, c->m->r.nodes, NULL, S(""), n->metadata.name, PATCH_MERGE, json_text(a, root, JSON_COMPACT), err) != NULL;
+	return client_patch(c->m->client, a, c->m->r.nodes, NULL, S(""), n->metadata.name, PATCH_MERGE,
+	                    json_text(a, root, JSON_COMPACT), err) != NULL;
 }
 
 // --- Reconcile ---
@@ -237,7 +255,9 @@ static void forget(struct node_lifecycle *c, struct arena *a, str name)
 	if (!h)
 		return;
 	struct core_v1_Node gone = { .metadata = { .name = name, .uid = str_c(h->uid) } };
-	node_event(c, &gone, "RemovingNode", arena_printf(a, "Node " STR_FMT " event: Removing Node " STR_FMT " from Controller", STR_ARG(name), STR_ARG(name)));
+	node_event(c, &gone, "RemovingNode",
+	           arena_printf(a, "Node " STR_FMT " event: Removing Node " STR_FMT " from Controller", STR_ARG(name),
+	                        STR_ARG(name)));
 	free(h->uid);
 	free(h);
 }
@@ -257,7 +277,8 @@ static bool reconcile_node(struct node_lifecycle *c, struct arena *a, str name, 
 		if (!write_unknown(c, a, n, &n, err))
 			return false;
 		if (was_ready) {
-			node_event(c, n, "NodeNotReady", arena_printf(a, "Node " STR_FMT " status is now: NodeNotReady", STR_ARG(name)));
+			node_event(c, n, "NodeNotReady",
+			           arena_printf(a, "Node " STR_FMT " status is now: NodeNotReady", STR_ARG(name)));
 			struct error e = { 0 };
 			if (!mark_pods_not_ready(c, a, name, &e))
 				log_warn("node " STR_FMT ": %s", STR_ARG(name), e.text);
@@ -282,19 +303,22 @@ static void judge_zones(struct node_lifecycle *c, struct arena *a, struct held n
 	for (struct map_slot *s = NULL; (s = map_each(&c->zones, s));) {
 		struct zone *z = s->value;
 		int total = z->ready + z->not_ready;
-		enum zone_state now = z->ready == 0 && z->not_ready > 0                                  ? ZONE_FULL
-		                      : z->not_ready > 2 && (double)z->not_ready / total >= unhealthy_zone ? ZONE_PARTIAL
-		                                                                                           : ZONE_NORMAL;
+		enum zone_state now = z->ready == 0 && z->not_ready > 0 ? ZONE_FULL
+		                      : z->not_ready > 2 && (double)z->not_ready / total >= unhealthy_zone
+		                              ? ZONE_PARTIAL
+		                              : ZONE_NORMAL;
 		all &= now == ZONE_FULL || total == 0;
 		if (now != z->state && total > 0)
 			z->rate = now == ZONE_PARTIAL ? (total > LARGE_CLUSTER ? secondary_rate : 0) : eviction_rate;
 		z->state = now;
 	}
 	if (all != c->all_disrupted && nodes.n > 0)
-		log_info("node lifecycle: %s", all ? "all nodes are not ready; no evictions until one is" : "some nodes are ready again");
+		log_info("node lifecycle: %s",
+		         all ? "all nodes are not ready; no evictions until one is" : "some nodes are ready again");
 	if (c->all_disrupted && !all)
 		for (struct map_slot *s = NULL; (s = map_each(&c->health, s));)
-			((struct health *)s->value)->probed = clock_mono(c->m->clock); // nobody is to blame for the silence
+			((struct health *)s->value)->probed =
+			        clock_mono(c->m->clock); // nobody is to blame for the silence
 	c->all_disrupted = all;
 }
 
@@ -318,8 +342,11 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 void *node_lifecycle_setup(struct manager *m)
 {
 	struct node_lifecycle *c = ARENA_NEW(m->arena, struct node_lifecycle);
-	*c = (struct node_lifecycle){ .m = m, .nodes = manager_informer(m, m->r.nodes), .pods = manager_informer(m, m->r.pods),
-		.leases = manager_informer(m, m->r.leases), .queue = manager_queue(m) };
+	*c = (struct node_lifecycle){ .m = m,
+		                      .nodes = manager_informer(m, m->r.nodes),
+		                      .pods = manager_informer(m, m->r.pods),
+		                      .leases = manager_informer(m, m->r.leases),
+		                      .queue = manager_queue(m) };
 	informer_add_index(c->pods, INDEX_NODE, index_node);
 	informer_add_handler(c->nodes, &(struct informer_handler){ node_changed, c });
 	workqueue_add_after(c->queue, TICK, m->options->node_monitor_period_s * 1000);

@@ -1,6 +1,8 @@
 #include "controllers/node_util.h"
 
-static const struct { str type, status, taint; } by_condition[] = {
+static const struct {
+	str type, status, taint;
+} by_condition[] = {
 	{ S_INIT("Ready"), S_INIT("False"), S_INIT("node.kubernetes.io/not-ready") },
 	{ S_INIT("Ready"), S_INIT("Unknown"), S_INIT("node.kubernetes.io/unreachable") },
 	{ S_INIT("MemoryPressure"), S_INIT("True"), S_INIT("node.kubernetes.io/memory-pressure") },
@@ -40,11 +42,13 @@ static void add_taint(struct arena *a, struct core_v1_Taint_list *l, str key, st
 	*t->timeAdded = now;
 }
 
-void wanted_no_schedule(struct arena *a, const struct core_v1_Node *n, struct api_time now, struct core_v1_Taint_list *out)
+void wanted_no_schedule(struct arena *a, const struct core_v1_Node *n, struct api_time now,
+                        struct core_v1_Taint_list *out)
 {
 	for (size_t i = 0; i < n->status.conditions.n; i++)
 		for (size_t k = 0; k < ARRAY_LEN(by_condition); k++)
-			if (str_eq(n->status.conditions.v[i].type, by_condition[k].type) && str_eq(n->status.conditions.v[i].status, by_condition[k].status))
+			if (str_eq(n->status.conditions.v[i].type, by_condition[k].type) &&
+			    str_eq(n->status.conditions.v[i].status, by_condition[k].status))
 				add_taint(a, out, by_condition[k].taint, S("NoSchedule"), now);
 	if (n->spec.unschedulable)
 		add_taint(a, out, TAINT_UNSCHEDULABLE, S("NoSchedule"), now);
@@ -60,7 +64,8 @@ bool is_condition_taint(const struct core_v1_Taint *t)
 	return str_eq(t->key, TAINT_UNSCHEDULABLE);
 }
 
-bool write_taints(struct manager *m, struct arena *a, const struct core_v1_Node *n, const struct core_v1_Taint_list *taints, struct error *err)
+bool write_taints(struct manager *m, struct arena *a, const struct core_v1_Node *n,
+                  const struct core_v1_Taint_list *taints, struct error *err)
 {
 	struct value *list = value_array(a), *spec = value_object(a), *meta = value_object(a), *root = value_object(a);
 	for (size_t i = 0; i < taints->n; i++)
@@ -69,7 +74,8 @@ bool write_taints(struct manager *m, struct arena *a, const struct core_v1_Node 
 	value_set(a, spec, S("taints"), list->a.n ? list : value_null(a));
 	value_set(a, root, S("metadata"), meta);
 	value_set(a, root, S("spec"), spec);
-	return client_patch(m->client, a, m->r.nodes, NULL, S(""), n->metadata.name, PATCH_MERGE, json_text(a, root, JSON_COMPACT), err) != NULL;
+	return client_patch(m->client, a, m->r.nodes, NULL, S(""), n->metadata.name, PATCH_MERGE,
+	                    json_text(a, root, JSON_COMPACT), err) != NULL;
 }
 
 static bool requirement_holds(const struct core_v1_NodeSelectorRequirement *r, bool there, str value)
@@ -102,7 +108,8 @@ static bool term_holds(const struct core_v1_NodeSelectorTerm *t, const struct co
 			return false;
 	}
 	for (size_t i = 0; i < t->matchFields.n; i++)
-		if (!str_eq(t->matchFields.v[i].key, S("metadata.name")) || !requirement_holds(&t->matchFields.v[i], true, n->metadata.name))
+		if (!str_eq(t->matchFields.v[i].key, S("metadata.name")) ||
+		    !requirement_holds(&t->matchFields.v[i], true, n->metadata.name))
 			return false;
 	return true;
 }
@@ -111,11 +118,14 @@ bool node_selected(struct arena *a, const struct core_v1_PodSpec *spec, const st
 {
 	for (size_t i = 0; i < spec->nodeSelector.n; i++) {
 		str v;
-		if (!str_map_find(&n->metadata.labels, spec->nodeSelector.v[i].key, &v) || !str_eq(v, spec->nodeSelector.v[i].value))
+		if (!str_map_find(&n->metadata.labels, spec->nodeSelector.v[i].key, &v) ||
+		    !str_eq(v, spec->nodeSelector.v[i].value))
 			return false;
 	}
 	const struct core_v1_NodeSelector *required =
-		spec->affinity && spec->affinity->nodeAffinity ? spec->affinity->nodeAffinity->requiredDuringSchedulingIgnoredDuringExecution : NULL;
+	        spec->affinity && spec->affinity->nodeAffinity
+	                ? spec->affinity->nodeAffinity->requiredDuringSchedulingIgnoredDuringExecution
+	                : NULL;
 	bool any = !required;
 	for (size_t i = 0; required && i < required->nodeSelectorTerms.n; i++)
 		any |= term_holds(&required->nodeSelectorTerms.v[i], n);
@@ -142,14 +152,19 @@ int64_t toleration_seconds(const struct core_v1_Taint_list *taints, const struct
 	return least;
 }
 
-bool pod_mark(struct manager *m, struct arena *a, const struct core_v1_Pod *p, str phase, const char *reason, const char *message, struct error *err)
+bool pod_mark(struct manager *m, struct arena *a, const struct core_v1_Pod *p, str phase, const char *reason,
+              const char *message, struct error *err)
 {
 	struct core_v1_Pod *copy = schema_clone(a, core_v1_Pod_desc, p);
 	if (phase.n)
 		copy->status.phase = phase;
 	if (reason) {
-		struct core_v1_PodCondition want = { .type = S("DisruptionTarget"), .status = S("True"), .reason = str_c(reason), .message = str_c(message),
-			.lastTransitionTime = now_time(m), .observedGeneration = p->metadata.generation };
+		struct core_v1_PodCondition want = { .type = S("DisruptionTarget"),
+			                             .status = S("True"),
+			                             .reason = str_c(reason),
+			                             .message = str_c(message),
+			                             .lastTransitionTime = now_time(m),
+			                             .observedGeneration = p->metadata.generation };
 		struct core_v1_PodCondition *have = (struct core_v1_PodCondition *)pod_condition(copy, want.type);
 		if (have && str_eq(have->status, want.status))
 			want.lastTransitionTime = have->lastTransitionTime;

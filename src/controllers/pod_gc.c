@@ -16,13 +16,15 @@ struct pod_gc {
 	struct map missing; // node -> int64_t *: since when (monotonic)
 };
 
-static bool remove_pod(struct pod_gc *c, struct arena *a, const struct core_v1_Pod *p, const char *reason, const char *message, struct error *err)
+static bool remove_pod(struct pod_gc *c, struct arena *a, const struct core_v1_Pod *p, const char *reason,
+                       const char *message, struct error *err)
 {
 	log_info("pod gc: deletes " STR_FMT "/" STR_FMT, STR_ARG(p->metadata.namespace), STR_ARG(p->metadata.name));
 	if (!pod_is_terminal(p) && !pod_mark(c->m, a, p, S("Failed"), reason, message, err) && err->code != 404)
 		return false;
 	*err = (struct error){ 0 };
-	return client_delete(c->m->client, c->m->r.pods, p->metadata.namespace, p->metadata.name, &(struct delete_opts){ .grace_seconds = 0 }, err) ||
+	return client_delete(c->m->client, c->m->r.pods, p->metadata.namespace, p->metadata.name,
+	                     &(struct delete_opts){ .grace_seconds = 0 }, err) ||
 	       err->code == 404;
 }
 
@@ -50,7 +52,8 @@ static bool is_gone(struct pod_gc *c, struct arena *a, str node)
 		map_put(&c->missing, node, since);
 	}
 	struct error err = { 0 };
-	return now - *since >= QUARANTINE_S * NS_PER_SEC && !client_get(c->m->client, a, c->m->r.nodes, S(""), node, &err) && err.code == 404;
+	return now - *since >= QUARANTINE_S * NS_PER_SEC &&
+	       !client_get(c->m->client, a, c->m->r.nodes, S(""), node, &err) && err.code == 404;
 }
 
 static bool out_of_service(struct pod_gc *c, struct arena *a, const struct core_v1_Pod *p)
@@ -98,7 +101,10 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 void *pod_gc_setup(struct manager *m)
 {
 	struct pod_gc *c = ARENA_NEW(m->arena, struct pod_gc);
-	*c = (struct pod_gc){ .m = m, .pods = manager_informer(m, m->r.pods), .nodes = manager_informer(m, m->r.nodes), .queue = manager_queue(m) };
+	*c = (struct pod_gc){ .m = m,
+		              .pods = manager_informer(m, m->r.pods),
+		              .nodes = manager_informer(m, m->r.nodes),
+		              .queue = manager_queue(m) };
 	workqueue_add_after(c->queue, TICK, PERIOD_S * 1000);
 	return c;
 }

@@ -9,7 +9,7 @@ struct kind {
 	const char *component, *api_version, *name;
 	const struct resource_desc *resource;
 	const struct message_desc *message;
-	bool replication;     // a ReplicationController
+	bool replication; // a ReplicationController
 };
 
 struct replicaset {
@@ -42,7 +42,11 @@ static struct apps_v1_ReplicaSet *as_set(const struct kind *k, struct arena *a, 
 	for (size_t i = 0; i < rc->status.conditions.n; i++) {
 		const struct core_v1_ReplicationControllerCondition *c = &rc->status.conditions.v[i];
 		*LIST_ADD(a, &rs->status.conditions) =
-			(struct apps_v1_ReplicaSetCondition){ .type = c->type, .status = c->status, .lastTransitionTime = c->lastTransitionTime, .reason = c->reason, .message = c->message };
+		        (struct apps_v1_ReplicaSetCondition){ .type = c->type,
+			                                      .status = c->status,
+			                                      .lastTransitionTime = c->lastTransitionTime,
+			                                      .reason = c->reason,
+			                                      .message = c->message };
 	}
 	return rs;
 }
@@ -54,12 +58,19 @@ static void *with_status(const struct kind *k, struct arena *a, void *obj, const
 		return obj;
 	}
 	struct core_v1_ReplicationController *rc = obj;
-	rc->status = (struct core_v1_ReplicationControllerStatus){ .replicas = s->replicas, .fullyLabeledReplicas = s->fullyLabeledReplicas,
-		.readyReplicas = s->readyReplicas, .availableReplicas = s->availableReplicas, .observedGeneration = s->observedGeneration };
+	rc->status = (struct core_v1_ReplicationControllerStatus){ .replicas = s->replicas,
+		                                                   .fullyLabeledReplicas = s->fullyLabeledReplicas,
+		                                                   .readyReplicas = s->readyReplicas,
+		                                                   .availableReplicas = s->availableReplicas,
+		                                                   .observedGeneration = s->observedGeneration };
 	for (size_t i = 0; i < s->conditions.n; i++) {
 		const struct apps_v1_ReplicaSetCondition *c = &s->conditions.v[i];
-		*LIST_ADD(a, &rc->status.conditions) = (struct core_v1_ReplicationControllerCondition){
-			.type = c->type, .status = c->status, .lastTransitionTime = c->lastTransitionTime, .reason = c->reason, .message = c->message };
+		*LIST_ADD(a, &rc->status.conditions) =
+		        (struct core_v1_ReplicationControllerCondition){ .type = c->type,
+			                                                 .status = c->status,
+			                                                 .lastTransitionTime = c->lastTransitionTime,
+			                                                 .reason = c->reason,
+			                                                 .message = c->message };
 	}
 	return rc;
 }
@@ -97,7 +108,8 @@ static void wake_adopters(struct replicaset *c, struct arena *a, const struct co
 		struct selector s;
 		struct error ignored = { 0 };
 		const struct apps_v1_ReplicaSet *rs = as_set(&c->kind, a, all.v[i]);
-		if (label_selector(a, rs->spec.selector, &s, &ignored) && !selector_empty(&s) && selector_matches(&s, &p->metadata.labels))
+		if (label_selector(a, rs->spec.selector, &s, &ignored) && !selector_empty(&s) &&
+		    selector_matches(&s, &p->metadata.labels))
 			queue_object(c->queue, all.v[i]);
 	}
 }
@@ -141,8 +153,11 @@ static void pod_changed(struct object_ref *old_ref, struct object_ref *new_ref, 
 		}
 		return;
 	}
-	if (!meta_controller(&p->metadata) && (!old || old_key.n || !schema_equal(meta_v1_LabelSelector_desc, &(struct meta_v1_LabelSelector){ .matchLabels = old->metadata.labels },
-	                                                                          &(struct meta_v1_LabelSelector){ .matchLabels = p->metadata.labels })))
+	if (!meta_controller(&p->metadata) &&
+	    (!old || old_key.n ||
+	     !schema_equal(meta_v1_LabelSelector_desc,
+	                   &(struct meta_v1_LabelSelector){ .matchLabels = old->metadata.labels },
+	                   &(struct meta_v1_LabelSelector){ .matchLabels = p->metadata.labels })))
 		wake_adopters(c, a, p);
 }
 
@@ -156,7 +171,8 @@ static const struct apps_v1_ReplicaSetCondition *condition_of(const struct apps_
 	return NULL;
 }
 
-static void set_failure(struct arena *a, struct apps_v1_ReplicaSetStatus *s, const struct apps_v1_ReplicaSetCondition *c)
+static void set_failure(struct arena *a, struct apps_v1_ReplicaSetStatus *s,
+                        const struct apps_v1_ReplicaSetCondition *c)
 {
 	struct apps_v1_ReplicaSetCondition_list kept = { 0 };
 	for (size_t i = 0; i < s->conditions.n; i++)
@@ -193,7 +209,8 @@ static void create_one(void *ctx, size_t i)
 }
 
 // In batches that double while all goes well, so that a quota that is used up sees one call and not hundreds.
-static bool create_pods(struct replicaset *c, struct arena *a, const struct owner *o, const struct apps_v1_ReplicaSet *rs, str key, size_t n, struct error *err)
+static bool create_pods(struct replicaset *c, struct arena *a, const struct owner *o,
+                        const struct apps_v1_ReplicaSet *rs, str key, size_t n, struct error *err)
 {
 	struct creation b = { .c = c, .owner = o, .pod = pod_from_template(a, &rs->spec.template, o) };
 	pthread_mutex_init(&b.lock, NULL);
@@ -236,7 +253,8 @@ static void delete_one(void *ctx, size_t i)
 }
 
 // For each pod the number of active pods on its node that belong to any set with the same controller as this one.
-static int *same_node_ranks(struct replicaset *c, struct arena *a, const struct apps_v1_ReplicaSet *rs, const struct core_v1_Pod **pods, size_t n)
+static int *same_node_ranks(struct replicaset *c, struct arena *a, const struct apps_v1_ReplicaSet *rs,
+                            const struct core_v1_Pod **pods, size_t n)
 {
 	int *ranks = arena_calloc(a, n, sizeof(int));
 	const struct meta_v1_OwnerReference *ref = meta_controller(&rs->metadata);
@@ -261,8 +279,9 @@ static int *same_node_ranks(struct replicaset *c, struct arena *a, const struct 
 	return ranks;
 }
 
-static bool delete_pods(struct replicaset *c, struct arena *a, const struct owner *o, const struct apps_v1_ReplicaSet *rs, str key,
-                        const struct core_v1_Pod **pods, size_t n, size_t remove, struct error *err)
+static bool delete_pods(struct replicaset *c, struct arena *a, const struct owner *o,
+                        const struct apps_v1_ReplicaSet *rs, str key, const struct core_v1_Pod **pods, size_t n,
+                        size_t remove, struct error *err)
 {
 	if (remove < n)
 		pods_rank_for_deletion(a, pods, n, same_node_ranks(c, a, rs, pods, n), clock_wall(c->m->clock));
@@ -277,20 +296,23 @@ static bool delete_pods(struct replicaset *c, struct arena *a, const struct owne
 	return false;
 }
 
-static bool manage(struct replicaset *c, struct arena *a, const struct owner *o, const struct apps_v1_ReplicaSet *rs, str key, struct held active, struct error *err)
+static bool manage(struct replicaset *c, struct arena *a, const struct owner *o, const struct apps_v1_ReplicaSet *rs,
+                   str key, struct held active, struct error *err)
 {
 	int64_t want = rs->spec.replicas ? *rs->spec.replicas : 1, have = (int64_t)active.n;
 	if (have < want)
 		return create_pods(c, a, o, rs, key, (size_t)MIN(want - have, (int64_t)BURST), err);
 	if (have > want)
-		return delete_pods(c, a, o, rs, key, (const struct core_v1_Pod **)active.v, active.n, (size_t)MIN(have - want, (int64_t)BURST), err);
+		return delete_pods(c, a, o, rs, key, (const struct core_v1_Pod **)active.v, active.n,
+		                   (size_t)MIN(have - want, (int64_t)BURST), err);
 	return true;
 }
 
 // --- Status ---
 
-static struct apps_v1_ReplicaSetStatus status_of(struct replicaset *c, struct arena *a, const struct apps_v1_ReplicaSet *rs, struct held active, size_t terminating,
-                                                 const struct error *failed, int64_t now)
+static struct apps_v1_ReplicaSetStatus status_of(struct replicaset *c, struct arena *a,
+                                                 const struct apps_v1_ReplicaSet *rs, struct held active,
+                                                 size_t terminating, const struct error *failed, int64_t now)
 {
 	struct apps_v1_ReplicaSetStatus s = rs->status;
 	struct selector template = selector_from_map(a, &rs->spec.template.metadata.labels);
@@ -310,15 +332,22 @@ static struct apps_v1_ReplicaSetStatus status_of(struct replicaset *c, struct ar
 	const struct apps_v1_ReplicaSetCondition *failure = condition_of(&rs->status, S("ReplicaFailure"));
 	if (failed->code && !failure) {
 		int64_t diff = (int64_t)active.n - (rs->spec.replicas ? *rs->spec.replicas : 1);
-		set_failure(a, &s, &(struct apps_v1_ReplicaSetCondition){ .type = S("ReplicaFailure"), .status = S("True"), .lastTransitionTime = now_time(c->m),
-			.reason = diff < 0 ? S("FailedCreate") : diff > 0 ? S("FailedDelete") : S(""), .message = arena_dup(a, error_str(failed)) });
+		set_failure(a, &s,
+		            &(struct apps_v1_ReplicaSetCondition){ .type = S("ReplicaFailure"),
+		                                                   .status = S("True"),
+		                                                   .lastTransitionTime = now_time(c->m),
+		                                                   .reason = diff < 0   ? S("FailedCreate")
+		                                                             : diff > 0 ? S("FailedDelete")
+		                                                                        : S(""),
+		                                                   .message = arena_dup(a, error_str(failed)) });
 	} else if (!failed->code && failure) {
 		set_failure(a, &s, NULL);
 	}
 	return s;
 }
 
-static bool write_status(struct replicaset *c, struct arena *a, const void *cached, const struct apps_v1_ReplicaSet *rs, struct apps_v1_ReplicaSetStatus *s, struct error *err)
+static bool write_status(struct replicaset *c, struct arena *a, const void *cached, const struct apps_v1_ReplicaSet *rs,
+                         struct apps_v1_ReplicaSetStatus *s, struct error *err)
 {
 	int64_t observed = s->observedGeneration;
 	if (schema_equal(apps_v1_ReplicaSetStatus_desc, &rs->status, s) && observed == rs->metadata.generation)
@@ -356,12 +385,14 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 		log_error("%s " STR_FMT ": %s", c->kind.name, STR_ARG(key), err->text);
 		return true;
 	}
-	struct owner o = { c->kind.resource, str_c(c->kind.api_version), str_c(c->kind.name), &rs->metadata, c->kind.component };
+	struct owner o = { c->kind.resource, str_c(c->kind.api_version), str_c(c->kind.name), &rs->metadata,
+		           c->kind.component };
 	struct held candidates = held_candidates(a, c->pods, ns, rs->metadata.uid), active;
 	size_t terminating = 0, n = 0;
 	for (size_t i = 0; i < candidates.n; i++) {
 		const struct core_v1_Pod *p = candidates.v[i];
-		if (pod_terminating(p) && meta_controlled_by(&p->metadata, rs->metadata.uid) && selector_matches(&selector, &p->metadata.labels))
+		if (pod_terminating(p) && meta_controlled_by(&p->metadata, rs->metadata.uid) &&
+		    selector_matches(&selector, &p->metadata.labels))
 			terminating++;
 		if (pod_active(p))
 			candidates.v[n++] = p;
@@ -383,7 +414,8 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 	if (rs->spec.minReadySeconds > 0 && s.readyReplicas != s.availableReplicas) {
 		int64_t wait = rs->spec.minReadySeconds;
 		for (size_t i = 0; i < active.n; i++) {
-			const struct core_v1_PodCondition *r = pod_is_ready(active.v[i]) ? pod_condition(active.v[i], S("Ready")) : NULL;
+			const struct core_v1_PodCondition *r =
+			        pod_is_ready(active.v[i]) ? pod_condition(active.v[i], S("Ready")) : NULL;
 			int64_t left = r ? r->lastTransitionTime.sec + rs->spec.minReadySeconds - now : 0;
 			if (left > 0)
 				wait = MIN(wait, left);
@@ -396,8 +428,12 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 static void *setup(struct manager *m, struct kind kind)
 {
 	struct replicaset *c = ARENA_NEW(m->arena, struct replicaset);
-	*c = (struct replicaset){ .m = m, .kind = kind, .sets = manager_informer(m, kind.resource), .pods = manager_informer(m, m->r.pods),
-		.queue = manager_queue(m), .expectations = expectations_new(m) };
+	*c = (struct replicaset){ .m = m,
+		                  .kind = kind,
+		                  .sets = manager_informer(m, kind.resource),
+		                  .pods = manager_informer(m, m->r.pods),
+		                  .queue = manager_queue(m),
+		                  .expectations = expectations_new(m) };
 	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);
 	informer_add_index(c->sets, INDEX_NAMESPACE, index_namespace);
 	informer_add_handler(c->sets, &(struct informer_handler){ set_changed, c });
@@ -407,18 +443,21 @@ static void *setup(struct manager *m, struct kind kind)
 
 void *replicaset_setup(struct manager *m)
 {
-	return setup(m, (struct kind){ "replicaset-controller", "apps/v1", "ReplicaSet", m->r.replicasets, apps_v1_ReplicaSet_desc, false });
+	return setup(m, (struct kind){ "replicaset-controller", "apps/v1", "ReplicaSet", m->r.replicasets,
+	                               apps_v1_ReplicaSet_desc, false });
 }
 
 void *replication_setup(struct manager *m)
 {
-	return setup(m, (struct kind){ "replication-controller", "v1", "ReplicationController", m->r.replicationcontrollers, core_v1_ReplicationController_desc, true });
+	return setup(m, (struct kind){ "replication-controller", "v1", "ReplicationController",
+	                               m->r.replicationcontrollers, core_v1_ReplicationController_desc, true });
 }
 
 void replicaset_run(void *self)
 {
 	struct replicaset *c = self;
-	workqueue_run(c->queue, c->kind.replication ? "replication" : "replicaset", (int)c->m->options->concurrent_syncs, reconcile, c);
+	workqueue_run(c->queue, c->kind.replication ? "replication" : "replicaset",
+	              (int)c->m->options->concurrent_syncs, reconcile, c);
 }
 
 void replication_run(void *self)

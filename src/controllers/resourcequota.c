@@ -31,7 +31,8 @@ static void counted_changed(struct object_ref *old, struct object_ref *obj, void
 
 static void pod_changed(struct object_ref *old, struct object_ref *obj, void *ctx)
 {
-	if (old && obj && pod_is_terminal(object_of(old)) == pod_is_terminal(object_of(obj)) && object_ref_meta(old)->generation == object_ref_meta(obj)->generation)
+	if (old && obj && pod_is_terminal(object_of(old)) == pod_is_terminal(object_of(obj)) &&
+	    object_ref_meta(old)->generation == object_ref_meta(obj)->generation)
 		return;
 	counted_changed(old, obj, ctx);
 }
@@ -44,13 +45,14 @@ static bool priority_matches(const struct core_v1_ScopedResourceSelectorRequirem
 	bool in = false;
 	for (size_t i = 0; i < r->values.n; i++)
 		in |= str_eq(r->values.v[i], class);
-	return str_eq(r->operator, S("In"))          ? in
-	       : str_eq(r->operator, S("NotIn"))     ? !in
-	       : str_eq(r->operator, S("Exists"))    ? class.n > 0
-	       : str_eq(r->operator, S("DoesNotExist")) && class.n == 0;
+	return str_eq(r->operator, S("In"))       ? in
+	       : str_eq(r->operator, S("NotIn"))  ? !in
+	       : str_eq(r->operator, S("Exists")) ? class.n > 0
+	                                          : str_eq(r->operator, S("DoesNotExist")) && class.n == 0;
 }
 
-static bool in_scope(struct arena *a, const struct core_v1_Pod *p, str scope, const struct core_v1_ScopedResourceSelectorRequirement *r)
+static bool in_scope(struct arena *a, const struct core_v1_Pod *p, str scope,
+                     const struct core_v1_ScopedResourceSelectorRequirement *r)
 {
 	bool limited = p->spec.activeDeadlineSeconds && *p->spec.activeDeadlineSeconds >= 0;
 	bool best_effort = str_eq(pod_qos_class(a, p), S("BestEffort"));
@@ -75,7 +77,8 @@ static bool pod_counts(struct arena *a, const struct core_v1_ResourceQuota *q, c
 		if (!in_scope(a, p, q->spec.scopes.v[i], NULL))
 			return false;
 	for (size_t i = 0; q->spec.scopeSelector && i < q->spec.scopeSelector->matchExpressions.n; i++) {
-		const struct core_v1_ScopedResourceSelectorRequirement *r = &q->spec.scopeSelector->matchExpressions.v[i];
+		const struct core_v1_ScopedResourceSelectorRequirement *r =
+		        &q->spec.scopeSelector->matchExpressions.v[i];
 		if (!in_scope(a, p, r->scopeName, r))
 			return false;
 	}
@@ -84,7 +87,10 @@ static bool pod_counts(struct arena *a, const struct core_v1_ResourceQuota *q, c
 
 // --- Counting ---
 
-static struct quantity count_of(struct arena *a, int64_t n) { return quantity_of(a, n, false); }
+static struct quantity count_of(struct arena *a, int64_t n)
+{
+	return quantity_of(a, n, false);
+}
 
 // Sum over pods: "requests.cpu", "cpu" and "limits.memory" name a resource of requests or limits.
 static struct quantity sum_pods(struct quota *c, struct arena *a, const struct core_v1_ResourceQuota *q, str name)
@@ -124,7 +130,8 @@ static int64_t count_services(struct quota *c, struct arena *a, str ns, str what
 	int64_t n = 0;
 	for (size_t i = 0; i < all.n; i++) {
 		const struct core_v1_Service *s = all.v[i];
-		bool balancer = str_eq(s->spec.type, S("LoadBalancer")), ports = str_eq(s->spec.type, S("NodePort")) || balancer;
+		bool balancer = str_eq(s->spec.type, S("LoadBalancer")),
+		     ports = str_eq(s->spec.type, S("NodePort")) || balancer;
 		if (str_eq(what, S("services")))
 			n++;
 		else if (str_eq(what, S("services.loadbalancers")))
@@ -151,7 +158,8 @@ static struct quantity sum_storage(struct quota *c, struct arena *a, str ns, str
 }
 
 // Objects that nobody watches here are counted by the server: one item and how many more there are.
-static bool count_objects(struct quota *c, struct arena *a, str ns, str group, str resource, int64_t *n, struct error *err)
+static bool count_objects(struct quota *c, struct arena *a, str ns, str group, str resource, int64_t *n,
+                          struct error *err)
 {
 	struct discovered_list all;
 	const struct discovered *found = NULL;
@@ -163,7 +171,9 @@ static bool count_objects(struct quota *c, struct arena *a, str ns, str group, s
 	*n = 0;
 	if (!found || !found->namespaced)
 		return true;
-	const struct value *list = client_raw(c->m->client, a, "GET", arena_concat(a, discovered_path(a, found, ns, S("")), S("?limit=1")), S(""), S(""), err);
+	const struct value *list =
+	        client_raw(c->m->client, a, "GET", arena_concat(a, discovered_path(a, found, ns, S("")), S("?limit=1")),
+	                   S(""), S(""), err);
 	if (!list)
 		return false;
 	const struct value *items = value_get(list, S("items"));
@@ -174,15 +184,18 @@ static bool count_objects(struct quota *c, struct arena *a, str ns, str group, s
 }
 
 // One resource of the quota. *slow: it is counted by asking, so it has to be asked again now and then.
-static bool used_of(struct quota *c, struct arena *a, const struct core_v1_ResourceQuota *q, str name, struct quantity *out, bool *slow, struct error *err)
+static bool used_of(struct quota *c, struct arena *a, const struct core_v1_ResourceQuota *q, str name,
+                    struct quantity *out, bool *slow, struct error *err)
 {
-	static const str core[] = { S_INIT("configmaps"), S_INIT("secrets"), S_INIT("resourcequotas"), S_INIT("replicationcontrollers"), S_INIT("persistentvolumeclaims") };
+	static const str core[] = { S_INIT("configmaps"), S_INIT("secrets"), S_INIT("resourcequotas"),
+		                    S_INIT("replicationcontrollers"), S_INIT("persistentvolumeclaims") };
 	str ns = q->metadata.namespace, rest = name, resource, group, class;
 	if (str_eq(name, S("pods")) || str_eq(name, S("count/pods"))) {
 		*out = count_of(a, count_pods(c, a, q));
 		return true;
 	}
-	if (str_eq(name, S("services")) || str_eq(name, S("services.nodeports")) || str_eq(name, S("services.loadbalancers"))) {
+	if (str_eq(name, S("services")) || str_eq(name, S("services.nodeports")) ||
+	    str_eq(name, S("services.loadbalancers"))) {
 		*out = count_of(a, count_services(c, a, ns, name));
 		return true;
 	}
@@ -239,8 +252,12 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 void *resourcequota_setup(struct manager *m)
 {
 	struct quota *c = ARENA_NEW(m->arena, struct quota);
-	*c = (struct quota){ .m = m, .quotas = manager_informer(m, m->r.resourcequotas), .pods = manager_informer(m, m->r.pods),
-		.services = manager_informer(m, m->r.services), .claims = manager_informer(m, m->r.persistentvolumeclaims), .queue = manager_queue(m) };
+	*c = (struct quota){ .m = m,
+		             .quotas = manager_informer(m, m->r.resourcequotas),
+		             .pods = manager_informer(m, m->r.pods),
+		             .services = manager_informer(m, m->r.services),
+		             .claims = manager_informer(m, m->r.persistentvolumeclaims),
+		             .queue = manager_queue(m) };
 	struct informer *const all[] = { c->quotas, c->pods, c->services, c->claims };
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		informer_add_index(all[i], INDEX_NAMESPACE, index_namespace);

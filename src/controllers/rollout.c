@@ -3,9 +3,18 @@
 #include <math.h>
 #include <stdlib.h>
 
-int32_t deployment_replicas(const struct apps_v1_Deployment *d) { return d->spec.replicas ? *d->spec.replicas : 1; }
-int32_t set_replicas(const struct apps_v1_ReplicaSet *rs) { return rs->spec.replicas ? *rs->spec.replicas : 1; }
-bool deployment_rolling(const struct apps_v1_Deployment *d) { return str_eq(d->spec.strategy.type, S("RollingUpdate")); }
+int32_t deployment_replicas(const struct apps_v1_Deployment *d)
+{
+	return d->spec.replicas ? *d->spec.replicas : 1;
+}
+int32_t set_replicas(const struct apps_v1_ReplicaSet *rs)
+{
+	return rs->spec.replicas ? *rs->spec.replicas : 1;
+}
+bool deployment_rolling(const struct apps_v1_Deployment *d)
+{
+	return str_eq(d->spec.strategy.type, S("RollingUpdate"));
+}
 
 // Both limits at once: surge is rounded up, unavailability down, and both zero would never move.
 static void fenceposts(const struct apps_v1_Deployment *d, int32_t *surge, int32_t *unavailable)
@@ -97,7 +106,8 @@ static int by_age(const struct apps_v1_ReplicaSet *x, const struct apps_v1_Repli
 
 static int compare(const void *a, const void *b, void *ctx)
 {
-	const struct apps_v1_ReplicaSet *x = *(const struct apps_v1_ReplicaSet *const *)a, *y = *(const struct apps_v1_ReplicaSet *const *)b;
+	const struct apps_v1_ReplicaSet *x = *(const struct apps_v1_ReplicaSet *const *)a,
+	                                *y = *(const struct apps_v1_ReplicaSet *const *)b;
 	enum order o = *(enum order *)ctx;
 	switch (o) {
 	case OLDEST:
@@ -123,11 +133,21 @@ static void sort(struct sets s, enum order o)
 		qsort_r(s.v, s.n, sizeof(*s.v), compare, &o);
 }
 
-void sets_by_age(struct sets s, bool newest_first) { sort(s, newest_first ? NEWEST : OLDEST); }
-void sets_by_size(struct sets s, bool newer_first) { sort(s, newer_first ? LARGEST_NEWER : LARGEST_OLDER); }
-void sets_by_revision(struct sets s) { sort(s, REVISION); }
+void sets_by_age(struct sets s, bool newest_first)
+{
+	sort(s, newest_first ? NEWEST : OLDEST);
+}
+void sets_by_size(struct sets s, bool newer_first)
+{
+	sort(s, newer_first ? LARGEST_NEWER : LARGEST_OLDER);
+}
+void sets_by_revision(struct sets s)
+{
+	sort(s, REVISION);
+}
 
-bool rollout_new_replicas(const struct apps_v1_Deployment *d, struct sets all, const struct apps_v1_ReplicaSet *new_set, int32_t *out, struct error *err)
+bool rollout_new_replicas(const struct apps_v1_Deployment *d, struct sets all, const struct apps_v1_ReplicaSet *new_set,
+                          int32_t *out, struct error *err)
 {
 	int32_t want = deployment_replicas(d), have = set_replicas(new_set);
 	if (str_eq(d->spec.strategy.type, S("Recreate"))) {
@@ -158,7 +178,8 @@ static int32_t fraction(const struct apps_v1_ReplicaSet *rs, const struct apps_v
 	return (int32_t)(size < 0 ? ceil(size - 0.5) : floor(size + 0.5)) - have;
 }
 
-int32_t rollout_proportion(const struct apps_v1_ReplicaSet *rs, const struct apps_v1_Deployment *d, int32_t to_add, int32_t added)
+int32_t rollout_proportion(const struct apps_v1_ReplicaSet *rs, const struct apps_v1_Deployment *d, int32_t to_add,
+                           int32_t added)
 {
 	if (!rs || set_replicas(rs) == 0 || to_add == 0 || to_add == added)
 		return 0;
@@ -186,7 +207,8 @@ int32_t *rollout_scale(struct arena *a, const struct apps_v1_Deployment *d, stru
 	return sizes;
 }
 
-int32_t rollout_max_scale_down(const struct apps_v1_Deployment *d, struct sets all, const struct apps_v1_ReplicaSet *new_set)
+int32_t rollout_max_scale_down(const struct apps_v1_Deployment *d, struct sets all,
+                               const struct apps_v1_ReplicaSet *new_set)
 {
 	int32_t least = deployment_replicas(d) - deployment_max_unavailable(d);
 	return sets_wanted(all) - least - (set_replicas(new_set) - new_set->status.availableReplicas);
@@ -195,20 +217,22 @@ int32_t rollout_max_scale_down(const struct apps_v1_Deployment *d, struct sets a
 bool rollout_saturated(const struct apps_v1_Deployment *d, const struct apps_v1_ReplicaSet *rs)
 {
 	int32_t desired, want = deployment_replicas(d);
-	return rs && annotation_count(&rs->metadata, DESIRED_ANNOTATION, &desired) && set_replicas(rs) == want && desired == want &&
-	       rs->status.availableReplicas == want;
+	return rs && annotation_count(&rs->metadata, DESIRED_ANNOTATION, &desired) && set_replicas(rs) == want &&
+	       desired == want && rs->status.availableReplicas == want;
 }
 
 bool rollout_complete(const struct apps_v1_Deployment *d, const struct apps_v1_DeploymentStatus *s)
 {
 	int32_t want = deployment_replicas(d);
-	return s->updatedReplicas == want && s->replicas == want && s->availableReplicas == want && s->observedGeneration >= d->metadata.generation;
+	return s->updatedReplicas == want && s->replicas == want && s->availableReplicas == want &&
+	       s->observedGeneration >= d->metadata.generation;
 }
 
 bool rollout_progressing(const struct apps_v1_Deployment *d, const struct apps_v1_DeploymentStatus *now)
 {
 	const struct apps_v1_DeploymentStatus *old = &d->status;
-	return now->updatedReplicas > old->updatedReplicas || now->replicas - now->updatedReplicas < old->replicas - old->updatedReplicas ||
+	return now->updatedReplicas > old->updatedReplicas ||
+	       now->replicas - now->updatedReplicas < old->replicas - old->updatedReplicas ||
 	       now->readyReplicas > old->readyReplicas || now->availableReplicas > old->availableReplicas;
 }
 

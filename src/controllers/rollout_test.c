@@ -4,10 +4,17 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-static struct int_or_string plain(int32_t i) { return (struct int_or_string){ .i = i }; }
-static struct int_or_string percent(const char *s) { return (struct int_or_string){ .is_string = true, .s = str_c(s) }; }
+static struct int_or_string plain(int32_t i)
+{
+	return (struct int_or_string){ .i = i };
+}
+static struct int_or_string percent(const char *s)
+{
+	return (struct int_or_string){ .is_string = true, .s = str_c(s) };
+}
 
-static struct apps_v1_Deployment *deployment(struct arena *a, int32_t replicas, struct int_or_string surge, struct int_or_string unavailable)
+static struct apps_v1_Deployment *deployment(struct arena *a, int32_t replicas, struct int_or_string surge,
+                                             struct int_or_string unavailable)
 {
 	struct apps_v1_Deployment *d = ARENA_NEW(a, struct apps_v1_Deployment);
 	d->spec.replicas = ARENA_NEW(a, int32_t);
@@ -21,7 +28,8 @@ static struct apps_v1_Deployment *deployment(struct arena *a, int32_t replicas, 
 	return d;
 }
 
-static struct apps_v1_ReplicaSet *set(struct arena *a, const char *name, int32_t replicas, int32_t available, int64_t created)
+static struct apps_v1_ReplicaSet *set(struct arena *a, const char *name, int32_t replicas, int32_t available,
+                                      int64_t created)
 {
 	struct apps_v1_ReplicaSet *rs = ARENA_NEW(a, struct apps_v1_ReplicaSet);
 	rs->metadata.name = str_c(name);
@@ -40,11 +48,17 @@ static struct apps_v1_ReplicaSet *set(struct arena *a, const char *name, int32_t
 static void limits(void **state)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
-	const struct { int32_t replicas; const char *surge, *unavailable; int32_t want_surge, want_unavailable; } cases[] = {
-		{ 10, "25%", "25%", 3, 2 }, { 1, "25%", "25%", 1, 0 }, { 4, "25%", "25%", 1, 1 }, { 2, "0%", "1%", 0, 1 }, { 2, "1%", "0%", 1, 0 }, { 3, "0%", "100%", 0, 3 },
+	const struct {
+		int32_t replicas;
+		const char *surge, *unavailable;
+		int32_t want_surge, want_unavailable;
+	} cases[] = {
+		{ 10, "25%", "25%", 3, 2 }, { 1, "25%", "25%", 1, 0 }, { 4, "25%", "25%", 1, 1 },
+		{ 2, "0%", "1%", 0, 1 },    { 2, "1%", "0%", 1, 0 },   { 3, "0%", "100%", 0, 3 },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct apps_v1_Deployment *d = deployment(a, cases[i].replicas, percent(cases[i].surge), percent(cases[i].unavailable));
+		struct apps_v1_Deployment *d =
+		        deployment(a, cases[i].replicas, percent(cases[i].surge), percent(cases[i].unavailable));
 		assert_int_equal(deployment_max_surge(d), cases[i].want_surge);
 		assert_int_equal(deployment_max_unavailable(d), cases[i].want_unavailable);
 	}
@@ -84,9 +98,15 @@ static void old_sets_shrink_without_harm(void **state)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	struct apps_v1_Deployment *d = deployment(a, 10, plain(3), plain(2));
-	assert_int_equal(rollout_max_scale_down(d, SETS(set(a, "old", 8, 8, 1), set(a, "new", 5, 0, 2)), set(a, "new", 5, 0, 2)), 0);
-	assert_int_equal(rollout_max_scale_down(d, SETS(set(a, "bad", 5, 0, 2), set(a, "good", 8, 7, 1)), set(a, "good", 8, 7, 1)), 4);
-	assert_int_equal(rollout_max_scale_down(d, SETS(set(a, "old", 10, 10, 1), set(a, "new", 3, 3, 2)), set(a, "new", 3, 3, 2)), 5);
+	assert_int_equal(
+	        rollout_max_scale_down(d, SETS(set(a, "old", 8, 8, 1), set(a, "new", 5, 0, 2)), set(a, "new", 5, 0, 2)),
+	        0);
+	assert_int_equal(rollout_max_scale_down(d, SETS(set(a, "bad", 5, 0, 2), set(a, "good", 8, 7, 1)),
+	                                        set(a, "good", 8, 7, 1)),
+	                 4);
+	assert_int_equal(rollout_max_scale_down(d, SETS(set(a, "old", 10, 10, 1), set(a, "new", 3, 3, 2)),
+	                                        set(a, "new", 3, 3, 2)),
+	                 5);
 }
 
 static void annotate(struct arena *a, struct apps_v1_ReplicaSet *rs, const char *most)
@@ -143,7 +163,8 @@ static void templates_are_equal_but_for_the_hash(void **state)
 	assert_false(template_equal(&x, &y));
 	struct apps_v1_Deployment *d = deployment(a, 1, plain(1), plain(0));
 	d->spec.template = x;
-	struct apps_v1_ReplicaSet *later = set(a, "later", 1, 1, 9), *first = set(a, "first", 1, 1, 3), *other = set(a, "other", 1, 1, 1);
+	struct apps_v1_ReplicaSet *later = set(a, "later", 1, 1, 9), *first = set(a, "first", 1, 1, 3),
+	                          *other = set(a, "other", 1, 1, 1);
 	later->spec.template = first->spec.template = x;
 	other->spec.template = y;
 	struct sets s = SETS(later, other, first);
@@ -155,7 +176,9 @@ static void progress_is_seen(void **state)
 	_cleanup_arena_ struct arena *a = arena_new(0);
 	struct apps_v1_Deployment *d = deployment(a, 3, plain(1), plain(0));
 	d->metadata.generation = 4;
-	struct apps_v1_DeploymentStatus s = { .replicas = 3, .updatedReplicas = 3, .availableReplicas = 3, .observedGeneration = 4 };
+	struct apps_v1_DeploymentStatus s = {
+		.replicas = 3, .updatedReplicas = 3, .availableReplicas = 3, .observedGeneration = 4
+	};
 	assert_true(rollout_complete(d, &s));
 	assert_true(rollout_progressing(d, &s));
 	d->status = s;

@@ -8,7 +8,8 @@
 #define FILE_KEY S("ca.crt")
 #define DESCRIPTION_KEY S("kubernetes.io/description")
 #define DESCRIPTION \
-	S("Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. " \
+	S("Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as " \
+	  "the internal service IP or kubernetes.default.svc. " \
 	  "No other usage is guaranteed across distributions of Kubernetes clusters.")
 
 enum { MAX_FILE = 1 << 20 };
@@ -46,8 +47,8 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 		struct core_v1_ConfigMap cm = { .metadata = { .name = NAME, .namespace = key } };
 		str_map_set(a, &cm.metadata.annotations, DESCRIPTION_KEY, DESCRIPTION);
 		str_map_set(a, &cm.data, FILE_KEY, c->pem);
-		return client_create(c->m->client, a, c->m->r.configmaps, key, &cm, err) || error_is(err, "AlreadyExists") || error_namespace_terminating(err) ||
-		       err->code == 404;
+		return client_create(c->m->client, a, c->m->r.configmaps, key, &cm, err) ||
+		       error_is(err, "AlreadyExists") || error_namespace_terminating(err) || err->code == 404;
 	}
 	if (have->data.n == 1 && str_eq(str_map_get(&have->data, FILE_KEY), c->pem) && have->metadata.annotations.n &&
 	    str_eq(str_map_get(&have->metadata.annotations, DESCRIPTION_KEY), DESCRIPTION))
@@ -72,7 +73,8 @@ void *root_ca_setup(struct manager *m)
 	}
 	c->namespaces = manager_informer(m, m->r.namespaces);
 	// Only the one name is of interest: the other ConfigMaps stay where they are.
-	c->configmaps = informer_new(m->root->client, m->r.configmaps, &(struct list_opts){ .field_selector = S("metadata.name=kube-root-ca.crt") });
+	c->configmaps = informer_new(m->root->client, m->r.configmaps,
+	                             &(struct list_opts){ .field_selector = S("metadata.name=kube-root-ca.crt") });
 	manager_adopt_informer(m, c->configmaps);
 	informer_add_handler(c->namespaces, &(struct informer_handler){ namespace_changed, c });
 	informer_add_handler(c->configmaps, &(struct informer_handler){ configmap_changed, c });

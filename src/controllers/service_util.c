@@ -35,8 +35,9 @@ static bool labels_equal(const struct str_map *x, const struct str_map *y)
 static bool looks_the_same(const struct core_v1_Pod *x, const struct core_v1_Pod *y)
 {
 	if (pod_is_ready(x) != pod_is_ready(y) || pod_is_terminal(x) != pod_is_terminal(y) ||
-	    !x->metadata.deletionTimestamp != !y->metadata.deletionTimestamp || !str_eq(x->spec.nodeName, y->spec.nodeName) ||
-	    !str_eq(x->status.podIP, y->status.podIP) || x->status.podIPs.n != y->status.podIPs.n || !str_eq(x->spec.hostname, y->spec.hostname) ||
+	    !x->metadata.deletionTimestamp != !y->metadata.deletionTimestamp ||
+	    !str_eq(x->spec.nodeName, y->spec.nodeName) || !str_eq(x->status.podIP, y->status.podIP) ||
+	    x->status.podIPs.n != y->status.podIPs.n || !str_eq(x->spec.hostname, y->spec.hostname) ||
 	    !str_eq(x->spec.subdomain, y->spec.subdomain) || !str_eq(x->metadata.uid, y->metadata.uid))
 		return false;
 	for (size_t i = 0; i < x->status.podIPs.n; i++)
@@ -45,16 +46,19 @@ static bool looks_the_same(const struct core_v1_Pod *x, const struct core_v1_Pod
 	return labels_equal(&x->metadata.labels, &y->metadata.labels);
 }
 
-void service_pod_changed(struct informer *services, struct workqueue *q, struct object_ref *old_ref, struct object_ref *new_ref)
+void service_pod_changed(struct informer *services, struct workqueue *q, struct object_ref *old_ref,
+                         struct object_ref *new_ref)
 {
 	const struct core_v1_Pod *old = old_ref ? object_of(old_ref) : NULL, *p = new_ref ? object_of(new_ref) : NULL;
 	if ((!old && !p) || (old && p && looks_the_same(old, p)))
 		return;
 	_cleanup_arena_ struct arena *a = arena_new(1024);
-	struct held all = held_by_index(a, services, INDEX_NAMESPACE, object_ref_meta(new_ref ? new_ref : old_ref)->namespace);
+	struct held all =
+	        held_by_index(a, services, INDEX_NAMESPACE, object_ref_meta(new_ref ? new_ref : old_ref)->namespace);
 	for (size_t i = 0; i < all.n; i++) {
 		const struct core_v1_Service *s = all.v[i];
-		if (service_selects(s) && ((p && selects(s, &p->metadata.labels)) || (old && selects(s, &old->metadata.labels))))
+		if (service_selects(s) &&
+		    ((p && selects(s, &p->metadata.labels)) || (old && selects(s, &old->metadata.labels))))
 			queue_object(q, s);
 	}
 }
@@ -78,7 +82,8 @@ struct held service_pods(struct arena *a, struct informer *pods, const struct co
 
 bool pod_has_endpoint(const struct core_v1_Pod *p, bool terminating)
 {
-	return !pod_is_terminal(p) && (p->status.podIP.n || p->status.podIPs.n) && (terminating || !p->metadata.deletionTimestamp);
+	return !pod_is_terminal(p) && (p->status.podIP.n || p->status.podIPs.n) &&
+	       (terminating || !p->metadata.deletionTimestamp);
 }
 
 bool address_is_ipv6(str s)
@@ -101,7 +106,8 @@ static bool named_port(const struct core_v1_Container_list *containers, bool ini
 		if (init && !(k->restartPolicy && str_eq(*k->restartPolicy, S("Always"))))
 			continue; // only sidecars serve
 		for (size_t i = 0; i < k->ports.n; i++)
-			if (str_eq(k->ports.v[i].name, name) && str_eq(k->ports.v[i].protocol.n ? k->ports.v[i].protocol : S("TCP"), protocol)) {
+			if (str_eq(k->ports.v[i].name, name) &&
+			    str_eq(k->ports.v[i].protocol.n ? k->ports.v[i].protocol : S("TCP"), protocol)) {
 				*out = k->ports.v[i].containerPort;
 				return true;
 			}
@@ -122,13 +128,16 @@ bool pod_port(const struct core_v1_Pod *p, const struct core_v1_ServicePort *por
 
 bool pod_has_own_name(const struct core_v1_Pod *p, const struct core_v1_Service *s)
 {
-	return p->spec.hostname.n && str_eq(p->spec.subdomain, s->metadata.name) && str_eq(p->metadata.namespace, s->metadata.namespace);
+	return p->spec.hostname.n && str_eq(p->spec.subdomain, s->metadata.name) &&
+	       str_eq(p->metadata.namespace, s->metadata.namespace);
 }
 
 struct core_v1_ObjectReference *pod_reference(struct arena *a, const struct core_v1_Pod *p)
 {
 	struct core_v1_ObjectReference *r = ARENA_NEW(a, struct core_v1_ObjectReference);
-	*r = (struct core_v1_ObjectReference){ .kind = S("Pod"), .namespace = p->metadata.namespace, .name = p->metadata.name, .uid = p->metadata.uid };
+	*r = (struct core_v1_ObjectReference){
+		.kind = S("Pod"), .namespace = p->metadata.namespace, .name = p->metadata.name, .uid = p->metadata.uid
+	};
 	return r;
 }
 

@@ -8,7 +8,8 @@
 #define HEADLESS_LABEL S("service.kubernetes.io/headless")
 
 // Queues the Services whose selector matches the pod before or after the change, if something changed that endpoints show.
-void service_pod_changed(struct informer *services, struct workqueue *q, struct object_ref *old, struct object_ref *obj);
+void service_pod_changed(struct informer *services, struct workqueue *q, struct object_ref *old,
+                         struct object_ref *obj);
 // Whether this controller makes endpoints for it: it has a selector and is no ExternalName.
 bool service_selects(const struct core_v1_Service *s);
 bool service_headless(const struct core_v1_Service *s);

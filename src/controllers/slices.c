@@ -7,7 +7,8 @@ static bool text_equal(const str *x, const str *y)
 
 static bool port_equal(const struct discovery_v1_EndpointPort *x, const struct discovery_v1_EndpointPort *y)
 {
-	return text_equal(x->name, y->name) && text_equal(x->protocol, y->protocol) && text_equal(x->appProtocol, y->appProtocol) &&
+	return text_equal(x->name, y->name) && text_equal(x->protocol, y->protocol) &&
+	       text_equal(x->appProtocol, y->appProtocol) &&
 	       (!x->port || !y->port ? x->port == y->port : *x->port == *y->port);
 }
 
@@ -29,8 +30,8 @@ bool ports_equal(const struct discovery_v1_EndpointPort_list *x, const struct di
 // The same endpoint, whatever its state.
 static bool same_endpoint(const struct discovery_v1_Endpoint *x, const struct discovery_v1_Endpoint *y)
 {
-	if (!x->targetRef || !y->targetRef || !str_eq(x->targetRef->uid, y->targetRef->uid) || !str_eq(x->targetRef->name, y->targetRef->name) ||
-	    x->addresses.n != y->addresses.n)
+	if (!x->targetRef || !y->targetRef || !str_eq(x->targetRef->uid, y->targetRef->uid) ||
+	    !str_eq(x->targetRef->name, y->targetRef->name) || x->addresses.n != y->addresses.n)
 		return false;
 	for (size_t i = 0; i < x->addresses.n; i++)
 		if (!str_eq(x->addresses.v[i], y->addresses.v[i]))
@@ -74,10 +75,11 @@ static bool refresh(struct arena *a, slice *s, const struct port_group *g, bool 
 	return changed;
 }
 
-static void plan_group(struct arena *a, const struct port_group *g, struct slice_list have, slice *(*fresh)(struct arena *a, void *ctx), void *ctx,
-                       struct slice_plan *out)
+static void plan_group(struct arena *a, const struct port_group *g, struct slice_list have,
+                       slice *(*fresh)(struct arena *a, void *ctx), void *ctx, struct slice_plan *out)
 {
-	bool *placed = arena_calloc(a, g->endpoints.n + 1, sizeof(bool)), *changed = arena_calloc(a, have.n + 1, sizeof(bool));
+	bool *placed = arena_calloc(a, g->endpoints.n + 1, sizeof(bool)),
+	     *changed = arena_calloc(a, have.n + 1, sizeof(bool));
 	for (size_t i = 0; i < have.n; i++)
 		changed[i] = refresh(a, have.v[i], g, placed);
 	struct discovery_v1_Endpoint_list rest = { 0 };
@@ -116,7 +118,8 @@ static void plan_group(struct arena *a, const struct port_group *g, struct slice
 	}
 }
 
-void slices_plan(struct arena *a, struct port_groups want, struct slice_list have, slice *(*fresh)(struct arena *a, void *ctx), void *ctx, struct slice_plan *out)
+void slices_plan(struct arena *a, struct port_groups want, struct slice_list have,
+                 slice *(*fresh)(struct arena *a, void *ctx), void *ctx, struct slice_plan *out)
 {
 	*out = (struct slice_plan){ 0 };
 	bool *used = arena_calloc(a, have.n + 1, sizeof(bool));

@@ -35,7 +35,8 @@ static void pod_changed(struct object_ref *old, struct object_ref *obj, void *ct
 {
 	struct statefulset *c = ctx;
 	_cleanup_arena_ struct arena *a = arena_new(1024);
-	str before = old ? controller_key(c, a, object_ref_meta(old)) : S(""), now = obj ? controller_key(c, a, object_ref_meta(obj)) : S("");
+	str before = old ? controller_key(c, a, object_ref_meta(old)) : S(""),
+	    now = obj ? controller_key(c, a, object_ref_meta(obj)) : S("");
 	if (before.n)
 		workqueue_add(c->queue, before);
 	if (now.n && !str_eq(now, before))
@@ -49,21 +50,30 @@ static void pod_changed(struct object_ref *old, struct object_ref *obj, void *ct
 
 // --- Names ---
 
-static int32_t replicas_of(const struct apps_v1_StatefulSet *s) { return s->spec.replicas ? *s->spec.replicas : 1; }
-static int32_t start_of(const struct apps_v1_StatefulSet *s) { return s->spec.ordinals ? s->spec.ordinals->start : 0; }
+static int32_t replicas_of(const struct apps_v1_StatefulSet *s)
+{
+	return s->spec.replicas ? *s->spec.replicas : 1;
+}
+static int32_t start_of(const struct apps_v1_StatefulSet *s)
+{
+	return s->spec.ordinals ? s->spec.ordinals->start : 0;
+}
 
 // The ordinal in "set-12"; -1: it is none of the set's names.
 static int32_t ordinal_of(str set, str pod)
 {
 	int64_t n;
-	if (!str_cut_prefix(&pod, set) || !str_cut_prefix(&pod, S("-")) || !str_to_i64(pod, &n) || n < 0 || n > INT32_MAX || (pod.n > 1 && pod.p[0] == '0'))
+	if (!str_cut_prefix(&pod, set) || !str_cut_prefix(&pod, S("-")) || !str_to_i64(pod, &n) || n < 0 ||
+	    n > INT32_MAX || (pod.n > 1 && pod.p[0] == '0'))
 		return -1;
 	return (int32_t)n;
 }
 
-static str claim_name(struct arena *a, const struct core_v1_PersistentVolumeClaim *template, const struct apps_v1_StatefulSet *s, int32_t ordinal)
+static str claim_name(struct arena *a, const struct core_v1_PersistentVolumeClaim *template,
+                      const struct apps_v1_StatefulSet *s, int32_t ordinal)
 {
-	return arena_printf(a, STR_FMT "-" STR_FMT "-%d", STR_ARG(template->metadata.name), STR_ARG(s->metadata.name), ordinal);
+	return arena_printf(a, STR_FMT "-" STR_FMT "-%d", STR_ARG(template->metadata.name), STR_ARG(s->metadata.name),
+	                    ordinal);
 }
 
 // --- One round ---
@@ -79,21 +89,37 @@ struct round {
 	bool monotonic;
 };
 
-static str revision_of(const struct core_v1_Pod *p) { return str_map_get(&p->metadata.labels, REVISION_HASH_LABEL); }
-static bool ready(const struct core_v1_Pod *p) { return str_eq(p->status.phase, S("Running")) && pod_is_ready(p); }
-static bool available(const struct round *r, const struct core_v1_Pod *p) { return ready(p) && pod_is_available(p, r->set->spec.minReadySeconds, r->now); }
-static bool healthy(const struct core_v1_Pod *p) { return ready(p) && !p->metadata.deletionTimestamp; }
+static str revision_of(const struct core_v1_Pod *p)
+{
+	return str_map_get(&p->metadata.labels, REVISION_HASH_LABEL);
+}
+static bool ready(const struct core_v1_Pod *p)
+{
+	return str_eq(p->status.phase, S("Running")) && pod_is_ready(p);
+}
+static bool available(const struct round *r, const struct core_v1_Pod *p)
+{
+	return ready(p) && pod_is_available(p, r->set->spec.minReadySeconds, r->now);
+}
+static bool healthy(const struct core_v1_Pod *p)
+{
+	return ready(p) && !p->metadata.deletionTimestamp;
+}
 
 static void pod_event(struct round *r, bool ok, const char *verb, str pod, const struct error *err)
 {
-	const char *reason = strcmp(verb, "create") == 0 ? ok ? "SuccessfulCreate" : "FailedCreate" : strcmp(verb, "delete") == 0 ? ok ? "SuccessfulDelete" : "FailedDelete"
-	                     : ok ? "SuccessfulUpdate" : "FailedUpdate";
+	const char *reason = strcmp(verb, "create") == 0   ? ok ? "SuccessfulCreate" : "FailedCreate"
+	                     : strcmp(verb, "delete") == 0 ? ok ? "SuccessfulDelete" : "FailedDelete"
+	                     : ok                          ? "SuccessfulUpdate"
+	                                                   : "FailedUpdate";
 	if (ok)
-		EVENT(r->c->m, COMPONENT, r->c->m->r.statefulsets, &r->set->metadata, "Normal", reason, "%s Pod " STR_FMT " in StatefulSet " STR_FMT " successful", verb,
-		      STR_ARG(pod), STR_ARG(r->set->metadata.name));
+		EVENT(r->c->m, COMPONENT, r->c->m->r.statefulsets, &r->set->metadata, "Normal", reason,
+		      "%s Pod " STR_FMT " in StatefulSet " STR_FMT " successful", verb, STR_ARG(pod),
+		      STR_ARG(r->set->metadata.name));
 	else
-		EVENT(r->c->m, COMPONENT, r->c->m->r.statefulsets, &r->set->metadata, "Warning", reason, "%s Pod " STR_FMT " in StatefulSet " STR_FMT " failed error: %s", verb,
-		      STR_ARG(pod), STR_ARG(r->set->metadata.name), err->text);
+		EVENT(r->c->m, COMPONENT, r->c->m->r.statefulsets, &r->set->metadata, "Warning", reason,
+		      "%s Pod " STR_FMT " in StatefulSet " STR_FMT " failed error: %s", verb, STR_ARG(pod),
+		      STR_ARG(r->set->metadata.name), err->text);
 }
 
 static bool ensure_claims(struct round *r, struct arena *a, int32_t ordinal, str pod, struct error *err)
@@ -102,7 +128,8 @@ static bool ensure_claims(struct round *r, struct arena *a, int32_t ordinal, str
 	for (size_t i = 0; i < r->set->spec.volumeClaimTemplates.n; i++) {
 		const struct core_v1_PersistentVolumeClaim *t = &r->set->spec.volumeClaimTemplates.v[i];
 		str name = claim_name(a, t, r->set, ordinal);
-		const struct core_v1_PersistentVolumeClaim *have = held_get(a, c->claims, r->set->metadata.namespace, name);
+		const struct core_v1_PersistentVolumeClaim *have =
+		        held_get(a, c->claims, r->set->metadata.namespace, name);
 		if (have && have->metadata.deletionTimestamp)
 			return error_set(err, "pvc " STR_FMT " is being deleted", STR_ARG(name));
 		if (have)
@@ -111,19 +138,24 @@ static bool ensure_claims(struct round *r, struct arena *a, int32_t ordinal, str
 		claim->metadata.name = name;
 		claim->metadata.namespace = r->set->metadata.namespace;
 		for (size_t k = 0; r->set->spec.selector && k < r->set->spec.selector->matchLabels.n; k++)
-			str_map_set(a, &claim->metadata.labels, r->set->spec.selector->matchLabels.v[k].key, r->set->spec.selector->matchLabels.v[k].value);
-		const struct apps_v1_StatefulSetPersistentVolumeClaimRetentionPolicy *p = r->set->spec.persistentVolumeClaimRetentionPolicy;
+			str_map_set(a, &claim->metadata.labels, r->set->spec.selector->matchLabels.v[k].key,
+			            r->set->spec.selector->matchLabels.v[k].value);
+		const struct apps_v1_StatefulSetPersistentVolumeClaimRetentionPolicy *p =
+		        r->set->spec.persistentVolumeClaimRetentionPolicy;
 		if (p && str_eq(p->whenDeleted, S("Delete")))
 			*LIST_ADD(a, &claim->metadata.ownerReferences) = owner_reference(a, &r->owner);
-		if (client_create(c->m->client, a, c->m->r.persistentvolumeclaims, claim->metadata.namespace, claim, err)) {
+		if (client_create(c->m->client, a, c->m->r.persistentvolumeclaims, claim->metadata.namespace, claim,
+		                  err)) {
 			EVENT(c->m, COMPONENT, c->m->r.statefulsets, &r->set->metadata, "Normal", "SuccessfulCreate",
-			      "create Claim " STR_FMT " Pod " STR_FMT " in StatefulSet " STR_FMT " success", STR_ARG(name), STR_ARG(pod), STR_ARG(r->set->metadata.name));
+			      "create Claim " STR_FMT " Pod " STR_FMT " in StatefulSet " STR_FMT " success",
+			      STR_ARG(name), STR_ARG(pod), STR_ARG(r->set->metadata.name));
 		} else if (error_is(err, "AlreadyExists")) {
 			*err = (struct error){ 0 };
 		} else {
 			EVENT(c->m, COMPONENT, c->m->r.statefulsets, &r->set->metadata, "Warning", "FailedCreate",
-			      "create Claim " STR_FMT " for Pod " STR_FMT " in StatefulSet " STR_FMT " failed error: %s", STR_ARG(name), STR_ARG(pod),
-			      STR_ARG(r->set->metadata.name), err->text);
+			      "create Claim " STR_FMT " for Pod " STR_FMT " in StatefulSet " STR_FMT
+			      " failed error: %s",
+			      STR_ARG(name), STR_ARG(pod), STR_ARG(r->set->metadata.name), err->text);
 			return false;
 		}
 	}
@@ -133,8 +165,10 @@ static bool ensure_claims(struct round *r, struct arena *a, int32_t ordinal, str
 // Gives the pod its name, labels, host name and claims; true when something was not so.
 static bool set_identity(struct round *r, struct arena *a, struct core_v1_Pod *p, int32_t ordinal)
 {
-	str name = arena_printf(a, STR_FMT "-%d", STR_ARG(r->set->metadata.name), ordinal), index = arena_printf(a, "%d", ordinal);
-	bool changed = !str_eq(str_map_get(&p->metadata.labels, POD_NAME_LABEL), name) || !str_eq(str_map_get(&p->metadata.labels, POD_INDEX_LABEL), index);
+	str name = arena_printf(a, STR_FMT "-%d", STR_ARG(r->set->metadata.name), ordinal),
+	    index = arena_printf(a, "%d", ordinal);
+	bool changed = !str_eq(str_map_get(&p->metadata.labels, POD_NAME_LABEL), name) ||
+	               !str_eq(str_map_get(&p->metadata.labels, POD_INDEX_LABEL), index);
 	p->metadata.name = name;
 	p->metadata.generateName = S("");
 	p->metadata.namespace = r->set->metadata.namespace;
@@ -148,7 +182,8 @@ static struct core_v1_Pod *new_pod(struct round *r, struct arena *a, int32_t ord
 	// Below the partition, and while an update goes on, pods come back as they were.
 	const struct apps_v1_RollingUpdateStatefulSetStrategy *u = r->set->spec.updateStrategy.rollingUpdate;
 	bool rolling = str_eq(r->set->spec.updateStrategy.type, S("RollingUpdate"));
-	bool old = rolling && ((u && u->partition) ? ordinal - start_of(r->set) < *u->partition : ordinal - start_of(r->set) < r->set->status.currentReplicas);
+	bool old = rolling && ((u && u->partition) ? ordinal - start_of(r->set) < *u->partition
+	                                           : ordinal - start_of(r->set) < r->set->status.currentReplicas);
 	const struct apps_v1_ControllerRevision *rev = old ? r->current : r->update;
 	struct core_v1_PodTemplateSpec *t = history_template(a, rev, err);
 	if (!t)
@@ -210,7 +245,8 @@ static bool create_pod(struct round *r, struct arena *a, int32_t ordinal, struct
 static bool delete_pod(struct round *r, const struct core_v1_Pod *p, struct error *err)
 {
 	struct statefulset *c = r->c;
-	if (!client_delete(c->m->client, c->m->r.pods, p->metadata.namespace, p->metadata.name, &(struct delete_opts){ .grace_seconds = -1, .uid = p->metadata.uid }, err)) {
+	if (!client_delete(c->m->client, c->m->r.pods, p->metadata.namespace, p->metadata.name,
+	                   &(struct delete_opts){ .grace_seconds = -1, .uid = p->metadata.uid }, err)) {
 		if (err->code == 404) {
 			*err = (struct error){ 0 };
 			return true;
@@ -223,19 +259,24 @@ static bool delete_pod(struct round *r, const struct core_v1_Pod *p, struct erro
 }
 
 // One replica that should be there. *stop: nothing further in this round.
-static bool tend_replica(struct round *r, struct arena *a, const struct core_v1_Pod *p, int32_t ordinal, bool *stop, struct error *err)
+static bool tend_replica(struct round *r, struct arena *a, const struct core_v1_Pod *p, int32_t ordinal, bool *stop,
+                         struct error *err)
 {
 	struct statefulset *c = r->c;
 	if (p && pod_is_terminal(p)) {
 		if (!p->metadata.deletionTimestamp) {
 			if (str_eq(p->status.phase, S("Failed")))
-				EVENT(c->m, COMPONENT, c->m->r.statefulsets, &r->set->metadata, "Warning", "RecreatingFailedPod",
-				      "StatefulSet " STR_FMT "/" STR_FMT " is recreating failed Pod " STR_FMT, STR_ARG(r->set->metadata.namespace), STR_ARG(r->set->metadata.name),
+				EVENT(c->m, COMPONENT, c->m->r.statefulsets, &r->set->metadata, "Warning",
+				      "RecreatingFailedPod",
+				      "StatefulSet " STR_FMT "/" STR_FMT " is recreating failed Pod " STR_FMT,
+				      STR_ARG(r->set->metadata.namespace), STR_ARG(r->set->metadata.name),
 				      STR_ARG(p->metadata.name));
 			else
-				EVENT(c->m, COMPONENT, c->m->r.statefulsets, &r->set->metadata, "Normal", "RecreatingTerminatedPod",
-				      "StatefulSet " STR_FMT "/" STR_FMT " is recreating terminated Pod " STR_FMT, STR_ARG(r->set->metadata.namespace),
-				      STR_ARG(r->set->metadata.name), STR_ARG(p->metadata.name));
+				EVENT(c->m, COMPONENT, c->m->r.statefulsets, &r->set->metadata, "Normal",
+				      "RecreatingTerminatedPod",
+				      "StatefulSet " STR_FMT "/" STR_FMT " is recreating terminated Pod " STR_FMT,
+				      STR_ARG(r->set->metadata.namespace), STR_ARG(r->set->metadata.name),
+				      STR_ARG(p->metadata.name));
 			if (!delete_pod(r, p, err))
 				return false;
 		}
@@ -269,11 +310,13 @@ static bool tend_replica(struct round *r, struct arena *a, const struct core_v1_
 static bool release_claims(struct round *r, struct arena *a, const struct core_v1_Pod *p, struct error *err)
 {
 	struct statefulset *c = r->c;
-	const struct apps_v1_StatefulSetPersistentVolumeClaimRetentionPolicy *policy = r->set->spec.persistentVolumeClaimRetentionPolicy;
+	const struct apps_v1_StatefulSetPersistentVolumeClaimRetentionPolicy *policy =
+	        r->set->spec.persistentVolumeClaimRetentionPolicy;
 	if (!policy || !str_eq(policy->whenScaled, S("Delete")))
 		return true;
 	for (size_t i = 0; i < r->set->spec.volumeClaimTemplates.n; i++) {
-		str name = claim_name(a, &r->set->spec.volumeClaimTemplates.v[i], r->set, ordinal_of(r->set->metadata.name, p->metadata.name));
+		str name = claim_name(a, &r->set->spec.volumeClaimTemplates.v[i], r->set,
+		                      ordinal_of(r->set->metadata.name, p->metadata.name));
 		const struct core_v1_PersistentVolumeClaim *have = held_get(a, c->claims, p->metadata.namespace, name);
 		if (!have)
 			continue;
@@ -283,7 +326,8 @@ static bool release_claims(struct round *r, struct arena *a, const struct core_v
 			owned |= str_eq(copy->metadata.ownerReferences.v[k].uid, p->metadata.uid);
 		if (owned)
 			continue;
-		struct meta_v1_OwnerReference ref = meta_owner_ref(a, S("v1"), S("Pod"), p->metadata.name, p->metadata.uid);
+		struct meta_v1_OwnerReference ref =
+		        meta_owner_ref(a, S("v1"), S("Pod"), p->metadata.name, p->metadata.uid);
 		ref.controller = ref.blockOwnerDeletion = NULL;
 		*LIST_ADD(a, &copy->metadata.ownerReferences) = ref;
 		if (!client_update(c->m->client, a, c->m->r.persistentvolumeclaims, NULL, copy, err))
@@ -292,10 +336,14 @@ static bool release_claims(struct round *r, struct arena *a, const struct core_v
 	return true;
 }
 
-struct pods { const struct core_v1_Pod **v; size_t n; };
+struct pods {
+	const struct core_v1_Pod **v;
+	size_t n;
+};
 
 // Replicas that are too many, from the highest ordinal down.
-static bool tend_condemned(struct round *r, struct arena *a, struct pods condemned, const struct core_v1_Pod *first_unhealthy, bool *stop, struct error *err)
+static bool tend_condemned(struct round *r, struct arena *a, struct pods condemned,
+                           const struct core_v1_Pod *first_unhealthy, bool *stop, struct error *err)
 {
 	for (size_t i = condemned.n; i > 0; i--) {
 		const struct core_v1_Pod *p = condemned.v[i - 1];
@@ -407,7 +455,8 @@ static bool run_round(struct round *r, struct arena *a, struct held mine, struct
 
 // --- Revisions and status ---
 
-static bool find_revisions(struct round *r, struct arena *a, const struct selector *s, struct revisions *all, struct error *err)
+static bool find_revisions(struct round *r, struct arena *a, const struct selector *s, struct revisions *all,
+                           struct error *err)
 {
 	struct statefulset *c = r->c;
 	if (!history_of(c->m, a, &r->owner, s, c->revisions, all, err))
@@ -416,7 +465,8 @@ static bool find_revisions(struct round *r, struct arena *a, const struct select
 	r->status.collisionCount = r->set->status.collisionCount;
 	r->update = history_find(a, *all, &r->set->spec.template);
 	if (!r->update)
-		r->update = history_create(c->m, a, &r->owner, &r->set->spec.template.metadata.labels, &r->set->spec.template, latest + 1, &r->status.collisionCount, true, err);
+		r->update = history_create(c->m, a, &r->owner, &r->set->spec.template.metadata.labels,
+		                           &r->set->spec.template, latest + 1, &r->status.collisionCount, true, err);
 	else if (r->update->revision < latest)
 		r->update = history_renumber(c->m, a, r->update, latest + 1, err);
 	if (!r->update)
@@ -437,8 +487,8 @@ static bool write_status(struct round *r, struct arena *a, struct error *err)
 	s->updatedReplicas = MAX(s->updatedReplicas, 0);
 	s->conditions = r->set->status.conditions;
 	// The update is complete when all that is there is new and ready.
-	if (str_eq(r->set->spec.updateStrategy.type, S("RollingUpdate")) && s->updatedReplicas == s->replicas && s->readyReplicas == s->replicas &&
-	    s->replicas == replicas_of(r->set)) {
+	if (str_eq(r->set->spec.updateStrategy.type, S("RollingUpdate")) && s->updatedReplicas == s->replicas &&
+	    s->readyReplicas == s->replicas && s->replicas == replicas_of(r->set)) {
 		s->currentReplicas = s->updatedReplicas;
 		s->currentRevision = s->updateRevision;
 	}
@@ -449,7 +499,10 @@ static bool write_status(struct round *r, struct arena *a, struct error *err)
 	return client_update(r->c->m->client, a, r->c->m->r.statefulsets, "status", copy, err) || err->code == 404;
 }
 
-struct live { const struct round *r; struct held pods; };
+struct live {
+	const struct round *r;
+	struct held pods;
+};
 
 static bool is_live(const struct apps_v1_ControllerRevision *rev, void *ctx)
 {
@@ -463,7 +516,6 @@ static bool is_live(const struct apps_v1_ControllerRevision *rev, void *ctx)
 	return false;
 }
 
-
 static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 {
 	struct statefulset *c = ctx;
@@ -475,11 +527,17 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 	struct selector selector;
 	if (!label_selector(a, set->spec.selector, &selector, err))
 		return false;
-	struct round r = { .c = c, .set = set, .key = key, .now = now_sec(c->m), .monotonic = !str_eq(set->spec.podManagementPolicy, S("Parallel")),
-		.owner = { c->m->r.statefulsets, S("apps/v1"), S("StatefulSet"), &set->metadata, COMPONENT } };
+	struct round r = { .c = c,
+		           .set = set,
+		           .key = key,
+		           .now = now_sec(c->m),
+		           .monotonic = !str_eq(set->spec.podManagementPolicy, S("Parallel")),
+		           .owner = { c->m->r.statefulsets, S("apps/v1"), S("StatefulSet"), &set->metadata,
+		                      COMPONENT } };
 	struct held candidates = held_candidates(a, c->pods, ns, set->metadata.uid), mine;
 	size_t n = 0;
-	for (size_t i = 0; i < candidates.n; i++) // others' pods are not adopted by labels alone: the name must fit, too
+	for (size_t i = 0; i < candidates.n;
+	     i++) // others' pods are not adopted by labels alone: the name must fit, too
 		if (ordinal_of(name, ((const any_object *)candidates.v[i])->metadata.name) >= 0)
 			candidates.v[n++] = candidates.v[i];
 	candidates.n = n;
@@ -502,14 +560,19 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 	if (set->spec.minReadySeconds > 0 && r.status.readyReplicas != r.status.availableReplicas)
 		workqueue_add_after(c->queue, key, (int64_t)set->spec.minReadySeconds * 1000);
 	struct live live = { &r, mine };
-	return history_truncate(c->m, all, (set->spec.revisionHistoryLimit ? *set->spec.revisionHistoryLimit : 10) + 2, is_live, &live, err);
+	return history_truncate(c->m, all, (set->spec.revisionHistoryLimit ? *set->spec.revisionHistoryLimit : 10) + 2,
+	                        is_live, &live, err);
 }
 
 void *statefulset_setup(struct manager *m)
 {
 	struct statefulset *c = ARENA_NEW(m->arena, struct statefulset);
-	*c = (struct statefulset){ .m = m, .sets = manager_informer(m, m->r.statefulsets), .pods = manager_informer(m, m->r.pods),
-		.claims = manager_informer(m, m->r.persistentvolumeclaims), .revisions = manager_informer(m, m->r.controllerrevisions), .queue = manager_queue(m) };
+	*c = (struct statefulset){ .m = m,
+		                   .sets = manager_informer(m, m->r.statefulsets),
+		                   .pods = manager_informer(m, m->r.pods),
+		                   .claims = manager_informer(m, m->r.persistentvolumeclaims),
+		                   .revisions = manager_informer(m, m->r.controllerrevisions),
+		                   .queue = manager_queue(m) };
 	informer_add_index(c->sets, INDEX_NAMESPACE, index_namespace);
 	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);
 	informer_add_index(c->revisions, INDEX_CONTROLLER, index_controller);

@@ -5,7 +5,9 @@
 
 #define COMPONENT "taint-eviction-controller"
 
-struct scheduled { int64_t began, due; }; // monotonic
+struct scheduled {
+	int64_t began, due;
+}; // monotonic
 
 struct taint_eviction {
 	struct manager *m;
@@ -37,7 +39,8 @@ static void pod_changed(struct object_ref *old_ref, struct object_ref *new_ref, 
 {
 	struct taint_eviction *c = ctx;
 	const struct core_v1_Pod *old = old_ref ? object_of(old_ref) : NULL, *p = new_ref ? object_of(new_ref) : NULL;
-	if ((!old && !p) || (old && p && str_eq(old->spec.nodeName, p->spec.nodeName) && old->spec.tolerations.n == p->spec.tolerations.n))
+	if ((!old && !p) || (old && p && str_eq(old->spec.nodeName, p->spec.nodeName) &&
+	                     old->spec.tolerations.n == p->spec.tolerations.n))
 		return;
 	if ((p ? p : old)->spec.nodeName.n)
 		queue_object(c->queue, p ? p : old);
@@ -47,17 +50,22 @@ static void cancel(struct taint_eviction *c, str key, const struct core_v1_Pod *
 {
 	struct scheduled *s = map_del(&c->scheduled, key);
 	if (s && p)
-		EVENT(c->m, COMPONENT, c->m->r.pods, &p->metadata, "Normal", "TaintManagerEviction", "Cancelling deletion of Pod " STR_FMT, STR_ARG(key));
+		EVENT(c->m, COMPONENT, c->m->r.pods, &p->metadata, "Normal", "TaintManagerEviction",
+		      "Cancelling deletion of Pod " STR_FMT, STR_ARG(key));
 	free(s);
 }
 
 static bool evict(struct taint_eviction *c, struct arena *a, str key, const struct core_v1_Pod *p, struct error *err)
 {
-	EVENT(c->m, COMPONENT, c->m->r.pods, &p->metadata, "Normal", "TaintManagerEviction", "Marking for deletion Pod " STR_FMT, STR_ARG(key));
-	const struct core_v1_Pod *now = client_get(c->m->client, a, c->m->r.pods, p->metadata.namespace, p->metadata.name, err);
+	EVENT(c->m, COMPONENT, c->m->r.pods, &p->metadata, "Normal", "TaintManagerEviction",
+	      "Marking for deletion Pod " STR_FMT, STR_ARG(key));
+	const struct core_v1_Pod *now =
+	        client_get(c->m->client, a, c->m->r.pods, p->metadata.namespace, p->metadata.name, err);
 	if (!now || !str_eq(now->metadata.uid, p->metadata.uid))
 		return now || err->code == 404;
-	if (!pod_mark(c->m, a, now, S(""), "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", err) && err->code != 404)
+	if (!pod_mark(c->m, a, now, S(""), "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint",
+	              err) &&
+	    err->code != 404)
 		return false;
 	return client_delete(c->m->client, c->m->r.pods, p->metadata.namespace, p->metadata.name,
 	                     &(struct delete_opts){ .grace_seconds = -1, .uid = p->metadata.uid }, err) ||
@@ -99,7 +107,10 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 void *taint_eviction_setup(struct manager *m)
 {
 	struct taint_eviction *c = ARENA_NEW(m->arena, struct taint_eviction);
-	*c = (struct taint_eviction){ .m = m, .nodes = manager_informer(m, m->r.nodes), .pods = manager_informer(m, m->r.pods), .queue = manager_queue(m) };
+	*c = (struct taint_eviction){ .m = m,
+		                      .nodes = manager_informer(m, m->r.nodes),
+		                      .pods = manager_informer(m, m->r.pods),
+		                      .queue = manager_queue(m) };
 	informer_add_index(c->pods, INDEX_NODE, index_node);
 	informer_add_handler(c->nodes, &(struct informer_handler){ node_changed, c });
 	informer_add_handler(c->pods, &(struct informer_handler){ pod_changed, c });

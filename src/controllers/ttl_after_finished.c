@@ -44,7 +44,10 @@ static bool reconcile(void *ctx, struct arena *a, str key, struct error *err)
 		return err->code == 404;
 	if (!j->spec.ttlSecondsAfterFinished || finished_at(j) + *j->spec.ttlSecondsAfterFinished > now_sec(c->m))
 		return true;
-	return client_delete(c->m->client, c->m->r.jobs, ns, name, &(struct delete_opts){ .grace_seconds = -1, .propagation = "Foreground", .uid = j->metadata.uid }, err) ||
+	return client_delete(c->m->client, c->m->r.jobs, ns, name,
+	                     &(struct delete_opts){
+	                             .grace_seconds = -1, .propagation = "Foreground", .uid = j->metadata.uid },
+	                     err) ||
 	       err->code == 404 || err->code == 409;
 }
 

@@ -27,7 +27,9 @@ static void index_claim(const void *obj, struct arena *a, struct str_list *keys)
 		if (v->persistentVolumeClaim)
 			*LIST_ADD(a, keys) = key_of(a, p->metadata.namespace, v->persistentVolumeClaim->claimName);
 		else if (v->ephemeral)
-			*LIST_ADD(a, keys) = key_of(a, p->metadata.namespace, arena_concat(a, p->metadata.name, S("-"), p->spec.volumes.v[i].name));
+			*LIST_ADD(a, keys) =
+			        key_of(a, p->metadata.namespace,
+			               arena_concat(a, p->metadata.name, S("-"), p->spec.volumes.v[i].name));
 	}
 }
 
@@ -45,7 +47,8 @@ static void pod_changed(struct object_ref *old, struct object_ref *obj, void *ct
 }
 
 // Whether a pod uses the claim: by the cache, and by the server before the last protection goes.
-static bool in_use(struct protection *c, struct arena *a, const struct core_v1_PersistentVolumeClaim *claim, bool *used, struct error *err)
+static bool in_use(struct protection *c, struct arena *a, const struct core_v1_PersistentVolumeClaim *claim, bool *used,
+                   struct error *err)
 {
 	str key = key_of(a, claim->metadata.namespace, claim->metadata.name);
 	struct held pods = held_by_index(a, c->pods, INDEX_CLAIM, key);
@@ -53,7 +56,8 @@ static bool in_use(struct protection *c, struct arena *a, const struct core_v1_P
 	for (size_t i = 0; i < pods.n; i++)
 		if (((const struct core_v1_Pod *)pods.v[i])->spec.nodeName.n && !pod_is_terminal(pods.v[i]))
 			return true;
-	const struct core_v1_PodList *live = client_list(c->m->client, a, c->m->r.pods, &(struct list_opts){ .ns = claim->metadata.namespace }, err);
+	const struct core_v1_PodList *live =
+	        client_list(c->m->client, a, c->m->r.pods, &(struct list_opts){ .ns = claim->metadata.namespace }, err);
 	if (!live)
 		return false;
 	for (size_t i = 0; i < live->items.n; i++) {
@@ -69,8 +73,8 @@ static bool in_use(struct protection *c, struct arena *a, const struct core_v1_P
 	return true;
 }
 
-static bool write_finalizers(struct protection *c, struct arena *a, const struct resource_desc *r, const struct message_desc *m, const void *obj, str finalizer, bool add,
-                             struct error *err)
+static bool write_finalizers(struct protection *c, struct arena *a, const struct resource_desc *r,
+                             const struct message_desc *m, const void *obj, str finalizer, bool add, struct error *err)
 {
 	void *copy = schema_clone(a, m, obj);
 	struct meta_v1_ObjectMeta *meta = object_meta(m, copy);
@@ -94,12 +98,14 @@ static bool reconcile_claim(void *ctx, struct arena *a, str key, struct error *e
 		return true;
 	bool has = meta_has_finalizer(&claim->metadata, PVC_FINALIZER), used;
 	if (!claim->metadata.deletionTimestamp)
-		return has || write_finalizers(c, a, c->m->r.persistentvolumeclaims, core_v1_PersistentVolumeClaim_desc, claim, PVC_FINALIZER, true, err);
+		return has || write_finalizers(c, a, c->m->r.persistentvolumeclaims, core_v1_PersistentVolumeClaim_desc,
+		                               claim, PVC_FINALIZER, true, err);
 	if (!has)
 		return true;
 	if (!in_use(c, a, claim, &used, err))
 		return false;
-	return used || write_finalizers(c, a, c->m->r.persistentvolumeclaims, core_v1_PersistentVolumeClaim_desc, claim, PVC_FINALIZER, false, err);
+	return used || write_finalizers(c, a, c->m->r.persistentvolumeclaims, core_v1_PersistentVolumeClaim_desc, claim,
+	                                PVC_FINALIZER, false, err);
 }
 
 static bool reconcile_volume(void *ctx, struct arena *a, str key, struct error *err)
@@ -110,16 +116,21 @@ static bool reconcile_volume(void *ctx, struct arena *a, str key, struct error *
 		return true;
 	bool has = meta_has_finalizer(&v->metadata, PV_FINALIZER);
 	if (!v->metadata.deletionTimestamp)
-		return has || write_finalizers(c, a, c->m->r.persistentvolumes, core_v1_PersistentVolume_desc, v, PV_FINALIZER, true, err);
+		return has || write_finalizers(c, a, c->m->r.persistentvolumes, core_v1_PersistentVolume_desc, v,
+		                               PV_FINALIZER, true, err);
 	if (!has || str_eq(v->status.phase, S("Bound")))
 		return true;
-	return write_finalizers(c, a, c->m->r.persistentvolumes, core_v1_PersistentVolume_desc, v, PV_FINALIZER, false, err);
+	return write_finalizers(c, a, c->m->r.persistentvolumes, core_v1_PersistentVolume_desc, v, PV_FINALIZER, false,
+	                        err);
 }
 
 void *pvc_protection_setup(struct manager *m)
 {
 	struct protection *c = ARENA_NEW(m->arena, struct protection);
-	*c = (struct protection){ .m = m, .objects = manager_informer(m, m->r.persistentvolumeclaims), .pods = manager_informer(m, m->r.pods), .queue = manager_queue(m) };
+	*c = (struct protection){ .m = m,
+		                  .objects = manager_informer(m, m->r.persistentvolumeclaims),
+		                  .pods = manager_informer(m, m->r.pods),
+		                  .queue = manager_queue(m) };
 	informer_add_index(c->pods, INDEX_CLAIM, index_claim);
 	informer_add_handler(c->objects, &(struct informer_handler){ object_changed, c });
 	informer_add_handler(c->pods, &(struct informer_handler){ pod_changed, c });
@@ -129,7 +140,9 @@ void *pvc_protection_setup(struct manager *m)
 void *pv_protection_setup(struct manager *m)
 {
 	struct protection *c = ARENA_NEW(m->arena, struct protection);
-	*c = (struct protection){ .m = m, .objects = manager_informer(m, m->r.persistentvolumes), .queue = manager_queue(m) };
+	*c = (struct protection){ .m = m,
+		                  .objects = manager_informer(m, m->r.persistentvolumes),
+		                  .queue = manager_queue(m) };
 	informer_add_handler(c->objects, &(struct informer_handler){ object_changed, c });
 	return c;
 }
