@@ -358,6 +358,18 @@ void do_pod_log(struct call *c)
 
 // --- Tunnels ----------------------------------------------------------------------------------------------------------------------
 
+static void resume(void *ctx)
+{
+	struct session *s = ctx;
+	pthread_mutex_lock(&s->mutex);
+	bool ready = s->paused && s->out.n < AHEAD / 2;
+	if (ready)
+		s->paused = false;
+	pthread_mutex_unlock(&s->mutex);
+	if (ready && !s->c->over)
+		http_tunnel_resume(s->c->r.x);
+}
+
 static void write_tunnel(void *ctx)
 {
 	struct session *s = ctx;
@@ -367,8 +379,11 @@ static void write_tunnel(void *ctx)
 			pthread_cond_wait(&s->moved, &s->mutex);
 		struct buf b = s->out;
 		s->out = (struct buf){ 0 };
+		bool waiting = s->paused;
 		bool over = s->over && !b.n;
 		pthread_mutex_unlock(&s->mutex);
+		if (waiting) // there is room again; the writer's hold on the call lasts until after this
+			http_loop_post(s->c->loop, resume, s);
 		struct error err;
 		bool ok = !over && transport_write(s->t, buf_str(&b), 0, &err);
 		buf_free(&b);
@@ -383,18 +398,6 @@ static void writer_ended(void *ctx)
 	call_release(s->c);
 }
 
-static void resume(void *ctx)
-{
-	struct session *s = ctx;
-	pthread_mutex_lock(&s->mutex);
-	bool ready = s->paused && s->out.n < AHEAD / 2;
-	if (ready)
-		s->paused = false;
-	pthread_mutex_unlock(&s->mutex);
-	if (ready && !s->c->over)
-		http_tunnel_resume(s->c->r.x);
-}
-
 static bool from_client(struct http_exchange *x, void *data, str bytes)
 {
 	struct session *s = ((struct call *)data)->data;
@@ -405,8 +408,6 @@ static bool from_client(struct http_exchange *x, void *data, str bytes)
 	bool more = !s->paused;
 	pthread_cond_broadcast(&s->moved);
 	pthread_mutex_unlock(&s->mutex);
-	if (!more)
-		http_timer_start(s->c->loop, 20, 0, resume, s);
 	return more;
 }
 

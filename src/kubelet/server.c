@@ -82,6 +82,8 @@ static void deliver(void *ctx)
 		http_stream_end(x);
 	} else if (p->kind == POST_FN) {
 		p->fn(c, p->ctx);
+		if (c->tunnel && c->x) // a tunnel is written to as a stream is
+			http_stream_on_drain(c->x, on_drain);
 	}
 	buf_free(&p->type);
 	buf_free(&p->body);
