@@ -504,7 +504,7 @@ static bool cron_ok(struct arena *a, str s, str *why)
 		while (n < s.n && s.p[n] != ' ' && s.p[n] != '\t' && s.p[n] != '\n' && s.p[n] != '\r')
 			n++;
 		*LIST_ADD(a, &words) = str_sub(s, 0, n);
-		s = str_sub(s, n, s.n - n);
+		s = str_from(s, n);
 	}
 	if (words.n != ARRAY_LEN(fields))
 		return *why = arena_printf(a, "expected exactly 5 fields, found %zu: [" STR_FMT "]", words.n, STR_ARG(str_list_join(a, &words, " "))), false;
