@@ -149,7 +149,10 @@ bool cache_splice(struct buf *to, str json, int64_t revision, size_t *rest, size
 	}
 	if (at >= end)
 		return false;
-	bool more = *at == ',' || *at == '"'; // members behind
+	// Behind a member there is another one or the end, before the first one any.
+	if (comma ? *at != ',' && *at != '}' : *at != '"' && *at != '}')
+		return false;
+	bool more = *at != '}';
 	size_t start = to->n, cut = (size_t)(at - json.p);
 	buf_reserve(to, json.n + 48);
 	buf_add(to, str_n(json.p, cut));
