@@ -27,7 +27,7 @@ static bool on_event(str message, void *ctx)
 	if (!uid.n && e && e->containers_statuses.n)
 		uid = str_map_get(&e->containers_statuses.v[0].labels, S(LABEL_POD_UID));
 	if (uid.n)
-		worker_runtime_changed(p->k, uid);
+		worker_runtime_changed(p->k, uid, e->created_at > 0 ? e->created_at : clock_wall(p->k->clock));
 	else
 		task_after(p->relist, 20);
 	return !atomic_load(&p->k->stop);

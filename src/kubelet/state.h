@@ -91,7 +91,8 @@ struct worker {
 	struct object_ref *pod;       // the newest from the API
 	enum phase phase;
 	bool gone;                    // no longer in the API
-	bool runtime_changed;         // since the last fetch
+	bool in_sync;                 // its task is at work
+	int64_t event_wall, fetched_wall; // the last event of the runtime; when it was last asked
 	bool admitted;
 	bool stopping;                // a sync of the terminating phase is under way
 	int64_t grace;                // seconds for a termination, -1: the spec's

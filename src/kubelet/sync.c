@@ -63,8 +63,12 @@ static bool fetch(struct worker *w, struct arena *a, struct rt_pod *rt)
 		*rt = (struct rt_pod){ .uid = str_c(w->uid), .name = str_c(w->name), .ns = str_c(w->ns) };
 		return true;
 	}
-	if (rt_pod_fetch(&w->k->cri, a, str_c(w->uid), rt, &err))
+	int64_t now = clock_wall(w->k->clock);
+	if (rt_pod_fetch(&w->k->cri, a, str_c(w->uid), rt, &err)) {
+		LOCKED(&w->k->lock);
+		w->fetched_wall = now;
 		return true;
+	}
 	log_warn("pod %s/%s: %s", w->ns, w->name, err.text);
 	task_after(w->task, 1000);
 	return false;
@@ -288,7 +292,7 @@ bool sync_running(struct worker *w, struct arena *a, const struct core_v1_Pod *p
 	struct error err = { 0 };
 	struct rt_pod rt;
 	struct pod_actions actions;
-	bool ok;
+	bool ok, more = false;
 	int64_t began = clock_mono(k->clock);
 	task_after(w->task, k->cfg.sync_ms + (int64_t)rng_below(k->rng, (uint64_t)k->cfg.sync_ms / 2 + 1));
 	if (!fetch(w, a, &rt))
@@ -334,6 +338,15 @@ bool sync_running(struct worker *w, struct arena *a, const struct core_v1_Pod *p
 		s = report(w, a, pod, &rt, false);
 		if (str_eqc(s->phase, "Failed") || str_eqc(s->phase, "Succeeded"))
 			set_phase(w, PHASE_TERMINATING);
+		// A container may have ended already, or be what the next one waited for: no event will say so again.
+		pod_actions_compute(a, pod, &rt, &probes, &actions);
+		more = ok && (actions.create_sandbox || actions.kill.n || actions.init_start.n || actions.start.n);
+		for (struct note *n = w->own.notes; n; n = n->next) {
+			const struct rt_container *c = rt_find(&rt, n->name);
+			// It could not be started and counts as ended: from now on the back-off of restarts decides.
+			more |= n->reason && c && c->state == RT_EXITED &&
+			        (strcmp(n->reason, "RunContainerError") == 0 || strcmp(n->reason, "PostStartHookError") == 0);
+		}
 	}
 	log_debug("pod %s: sync took %lld us", w->name, (long long)(clock_mono(k->clock) - began) / 1000);
 	probes_hurry(w);
@@ -341,7 +354,7 @@ bool sync_running(struct worker *w, struct arena *a, const struct core_v1_Pod *p
 		k->counters[COUNT_SYNC_ERRORS]++;
 		retry_later(w);
 	}
-	return worker_must_end(w);
+	return more || worker_must_end(w);
 }
 
 // --- Ending --------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #include "object/meta.h"
 
 #define REMOVE_MS (2 * 60 * 1000)
+#define EVENT_MS 2 // what belongs together arrives together
 
 struct worker *worker_ref(struct worker *w)
 {
@@ -204,7 +205,7 @@ static void worker_task(void *ctx)
 		struct object_ref *ref = object_ref(w->pod);
 		enum phase phase = w->phase;
 		bool gone = w->gone;
-		w->runtime_changed = false;
+		w->in_sync = true;
 		pthread_mutex_unlock(&k->lock);
 		const struct core_v1_Pod *pod = object_of(ref);
 		again = false;
@@ -233,6 +234,10 @@ static void worker_task(void *ctx)
 		object_unref(ref);
 		arena_free(a);
 	}
+	LOCKED(&k->lock);
+	w->in_sync = false;
+	if (w->phase == PHASE_SYNC && w->event_wall > w->fetched_wall)
+		task_after(w->task, EVENT_MS);
 }
 
 // --- From the API --------------------------------------------------------------------------------------------------------
@@ -357,15 +362,15 @@ void worker_pod_changed(struct object_ref *old, struct object_ref *obj, void *ct
 	pthread_mutex_unlock(&k->lock);
 }
 
-void worker_runtime_changed(struct kubelet *k, str uid)
+void worker_runtime_changed(struct kubelet *k, str uid, int64_t wall_ns)
 {
 	LOCKED(&k->lock);
 	struct worker *w = map_get(&k->workers, uid);
-	if (!w || !w->task)
+	if (!w || !w->task || wall_ns <= w->fetched_wall)
 		return;
-	w->runtime_changed = true;
-	if (w->phase == PHASE_SYNC)
-		task_after(w->task, 2); // what belongs together arrives together
+	w->event_wall = MAX(w->event_wall, wall_ns);
+	if (w->phase == PHASE_SYNC && !w->in_sync)
+		task_after(w->task, EVENT_MS);
 }
 
 void workers_stop(struct kubelet *k)

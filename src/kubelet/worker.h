@@ -6,8 +6,8 @@
 
 // Handler of the informer of pods.
 void worker_pod_changed(struct object_ref *old, struct object_ref *obj, void *ctx);
-// Something of the pod changed in the runtime.
-void worker_runtime_changed(struct kubelet *k, str uid);
+// Something of the pod changed in the runtime at that time (wall clock). What a sync has seen already wakes nobody.
+void worker_runtime_changed(struct kubelet *k, str uid, int64_t wall_ns);
 // Removes a pod that only the runtime knows.
 void orphan_remove(struct kubelet *k, str uid);
 // All workers; references that the caller gives back (NULL-terminated, in the arena).
