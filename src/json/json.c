@@ -602,6 +602,8 @@ static void report_duplicates(struct reader *r)
 
 struct value *json_parse(struct arena *a, str text, const struct json_opts *opts, struct error *err)
 {
+	if (!text.p)
+		text = S("");
 	struct reader r = {
 		.a = a,
 		.start = text.p,

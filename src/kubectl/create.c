@@ -37,7 +37,11 @@ bool kc_check_dry_run(struct kctl *k, struct error *err)
 
 bool kc_add_source(struct error *err, const char *verb, str source)
 {
-	return source.n ? error_wrap(err, "error when %s \"" STR_FMT "\"", verb, STR_ARG(source)) : false;
+	if (!source.n)
+		return false;
+	if (error_is(err, "Connection")) // then it is one of this command's errors
+		err->reason = "InternalError";
+	return error_wrap(err, "error when %s \"" STR_FMT "\"", verb, STR_ARG(source));
 }
 
 static bool create_one(struct kctl *k, struct target *t, struct error *err)

@@ -5,7 +5,7 @@
 #include "base/heap.h"
 #include "kubectl/cmd.h"
 
-enum { MAX_NESTING = 20 };
+enum { MAX_NESTING = 20, MAX_FOUND = 1000000 };
 
 struct found {
 	const struct value **v;
@@ -244,6 +244,8 @@ static bool eval(struct path_ctx *c, str path, const struct value *start, struct
 		if (n == 0 && !star) // "." alone is the value itself
 			continue;
 		for (size_t i = 0; i < at.n; i++) {
+			if (next.n > MAX_FOUND)
+				return error_set(c->err, "the path leads to more than %d values", MAX_FOUND);
 			if (deep) {
 				descend(c, at.v[i], key, &next);
 			} else if (star) {
