@@ -2,6 +2,8 @@
 #ifndef CORACLE_CNI_IP_H
 #define CORACLE_CNI_IP_H
 
+#include <sys/socket.h>
+
 #include "base/arena.h"
 
 struct ip {
@@ -13,7 +15,7 @@ struct ip_net {
 	int len;
 };
 
-static inline int ip_bits(const struct ip *i);
+static inline int ip_bits(const struct ip *i) { return i->family == AF_INET ? 32 : 128; }
 bool ip_read(str s, struct ip *out);
 bool ip_net_parse(str s, struct ip_net *out);   // "10.0.0.0/24"
 str ip_write(struct arena *a, const struct ip *i);
@@ -25,8 +27,5 @@ struct ip ip_net_first(const struct ip_net *n); // host bits zero
 struct ip ip_net_last(const struct ip_net *n);  // host bits one
 bool ip_next(struct ip *i);                     // adds one; false when it wraps
 bool ip_prev(struct ip *i);
-
-#include <sys/socket.h>
-static inline int ip_bits(const struct ip *i) { return i->family == AF_INET ? 32 : 128; }
 
 #endif

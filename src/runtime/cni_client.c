@@ -197,7 +197,7 @@ static bool ip_family(str ip, int *family)
 {
 	char text[INET6_ADDRSTRLEN];
 	unsigned char bytes[16];
-	if (ip.n >= sizeof(text))
+	if (ip.n == 0 || ip.n >= sizeof(text))
 		return false;
 	memcpy(text, ip.p, ip.n);
 	text[ip.n] = 0;
