@@ -29,9 +29,9 @@ static bool make_below(struct arena *a, int root, str sub, struct error *err)
 			continue;
 		bool made = mkdirat(at, name, st.st_mode & 07777) == 0;
 		int next = open_below(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
-		if (next >= 0 && made) {
-			fchmodat(at, name, st.st_mode & 07777, 0);
-			fchownat(at, name, (uid_t)-1, st.st_gid, AT_SYMLINK_NOFOLLOW);
+		if (next >= 0 && made && (fchmodat(at, name, st.st_mode & 07777, 0) < 0 || fchownat(at, name, (uid_t)-1, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)) {
+			close(next);
+			next = -1;
 		}
 		close(at);
 		at = next;
