@@ -325,6 +325,9 @@ static bool log_options(struct call *c, struct api_status *s)
 		if (n < numbers[i].least)
 			fe_invalid_int(&e, &p, n, "must be greater than%s 0", numbers[i].least ? "" : " or equal to");
 	}
+	struct fpath whole = fp(NULL, "[]"); // upstream's words for "the options as a whole"
+	if (http_param_get(&c->r.params, S("sinceSeconds"), &v) && http_param_get(&c->r.params, S("sinceTime"), &v))
+		fe_forbidden(&e, &whole, "at most one of `sinceTime` or `sinceSeconds` may be specified");
 	return e.n == 0 || status_invalid(c->r.arena, s, S(""), S("PodLogOptions"), c->r.info.name, &e);
 }
 
