@@ -136,10 +136,13 @@ static void run_top(struct tasks *t)
 	pthread_mutex_lock(&t->lock);
 	t->idle++;
 	k->running = false;
-	if (k->freed)
+	if (k->freed) {
 		free(k);
-	else if (k->due != NEVER)
+	} else if (k->due != NEVER) {
 		heap_put(t, k);
+		if (k->at == 0 && t->leader)
+			pthread_cond_signal(&t->leader_cond); // it waits for a later time
+	}
 }
 
 static void *thread_main(void *arg)
