@@ -63,7 +63,7 @@ static bool find_resources(struct kubelet *k, struct error *err)
 	       error_set(err, "the schema lacks a resource that the kubelet needs");
 }
 
-static bool start_informers(struct kubelet *k, struct error *err)
+static void make_informers(struct kubelet *k)
 {
 	struct list_opts mine = { .field_selector = arena_concat(k->arena, S("spec.nodeName="), k->node_name) };
 	struct list_opts me = { .field_selector = arena_concat(k->arena, S("metadata.name="), k->node_name) };
@@ -73,7 +73,6 @@ static bool start_informers(struct kubelet *k, struct error *err)
 	k->node = informer_new(k->client, k->r_nodes, &me);
 	k->pods = informer_new(k->client, k->r_pods, &mine);
 	informer_add_handler(k->pods, &h);
-	return informer_start(k->services, err) && informer_start(k->node, err) && informer_start(k->pods, err);
 }
 
 static bool make_directories(struct kubelet *k, struct error *err)
@@ -112,8 +111,10 @@ static bool run(struct kubelet *k, const sigset_t *signals, struct error *err)
 		return false;
 	runtime_check(k);
 	k->tasks = tasks_new(k->clock, MAX_THREADS);
+	make_informers(k);
 	node_start(k);
-	if (!server_start(k, err) || !start_informers(k, err) || !pleg_start(k, err))
+	if (!server_start(k, err) || !informer_start(k->services, err) || !informer_start(k->node, err) || !informer_start(k->pods, err) ||
+	    !pleg_start(k, err))
 		return false;
 	gc_start(k);
 	log_rotate_start(k);
