@@ -48,7 +48,9 @@ say "5. What there is now"
 $kubectl get nodes,deployments,replicasets,pods,services,endpointslices -o wide
 
 pss=0
+space=$(readlink "/proc/$(sed -E 's/.*"pid":([0-9]+).*/\1/' /var/lib/coracle-sandboxes/$name/state.json)/ns/pid")
 for p in $(pgrep -x coracle); do
+	[ "$(readlink "/proc/$p/ns/pid" 2>/dev/null)" = "$space" ] || continue # of another cluster
 	n=$(awk '/^Pss:/ { print $2 }' /proc/"$p"/smaps_rollup 2>/dev/null || echo 0)
 	pss=$((pss + ${n:-0}))
 done

@@ -24,7 +24,10 @@ $coracle kubectl create -f examples/nginx-deployment.yaml >/dev/null
 until [ "$($coracle kubectl get deployment nginx -o jsonpath='{.status.readyReplicas}')" = 2 ]; do sleep 0.02; done
 created=$(awk -v a="$t" -v b="$(date +%s%N)" 'BEGIN { printf "%.2f", (b - a) / 1e9 }')
 sleep 15 # to rest
-ours() { pgrep -f "coracle (up|apiserver|controller-manager|scheduler|runtime|kubelet|proxy)( |$)"; }
+# The processes of this sandbox: those of its first process's PID namespace.
+space=$(readlink "/proc/$(sed -E 's/.*"pid":([0-9]+).*/\1/' /var/lib/coracle-sandboxes/$name/state.json)/ns/pid")
+in_space() { local p; for p in $(pgrep -x "$1"); do [ "$(readlink "/proc/$p/ns/pid" 2>/dev/null)" = "$space" ] && echo "$p"; done; true; }
+ours() { in_space coracle; }
 ticks() { local n=0 p; for p in $(ours); do n=$((n + $(awk '{ print $14 + $15 }' "/proc/$p/stat" 2>/dev/null || echo 0))); done; echo $n; }
 a=$(ticks)
 sleep 20
@@ -37,8 +40,8 @@ for p in $(ours); do
 	total=$((total + n))
 done
 others=0
-for p in $(pgrep -x conmon || true); do others=$((others + $(awk '/^Pss:/ { print $2 }' "/proc/$p/smaps_rollup" 2>/dev/null || echo 0))); done
-printf '  %-50s %7d KiB\n' "conmon (of all containers on this machine)" "$others"
+for p in $(in_space conmon); do others=$((others + $(awk '/^Pss:/ { print $2 }' "/proc/$p/smaps_rollup" 2>/dev/null || echo 0))); done
+printf '  %-50s %7d KiB\n' "conmon (not counted below)" "$others"
 report 'memory of all components, two replicas (MB, PSS)' "$(awk -v t="$total" 'BEGIN { printf "%.1f", t / 1024 }')" 60
 report 'idle CPU (% of a core, over 20 s)' "$cpu" 1
 report 'sandbox up: exec to node Ready (s)' "$up" 1
