@@ -113,7 +113,7 @@ bool api_call(struct kctl *k, struct arena *a, const char *method, str path, str
 struct value *api_json(struct kctl *k, struct arena *a, const char *method, str path, str content_type, str body,
                        struct error *err)
 {
-	str answer;
+	str answer = { 0 };
 	if (!api_call(k, a, method, path, content_type, body, S(JSON_TYPE), &answer, err))
 		return NULL;
 	return json_parse(a, answer, NULL, err);

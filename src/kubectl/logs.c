@@ -9,7 +9,7 @@ struct log_source {
 
 static bool log_query(struct kctl *k, str container, int64_t tail, str *query, struct error *err)
 {
-	int64_t since, limit;
+	int64_t since = 0, limit = 0;
 	_cleanup_buf_ struct buf b = { 0 };
 	if (!flag_duration(k, "since", &since, err) || !flag_int(k, "limit-bytes", &limit, err))
 		return false;
@@ -52,7 +52,7 @@ static bool put_lines(str text, str prefix, bool *line_start, struct error *err)
 
 static bool stream_log(struct kctl *k, const struct log_source *s, int64_t tail, bool prefixed, struct error *err)
 {
-	str query;
+	str query = { 0 };
 	if (!log_query(k, s->container, tail, &query, err))
 		return false;
 	struct http_call call = { .method = "GET", .timeout_ms = -1 };
