@@ -18,9 +18,12 @@ bool grpc_error(struct error *err, enum grpc_code code, const char *fmt, ...)
 
 const char *grpc_code_name(enum grpc_code code)
 {
-	static const char *const names[] = { "OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
-		"PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable",
-		"DataLoss", "Unauthenticated" };
+	static const char *const names[] = {
+		"OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+		"NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+		"Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+		"DataLoss", "Unauthenticated"
+	};
 	return (unsigned)code < ARRAY_LEN(names) ? names[code] : "Unknown";
 }
 
@@ -32,11 +35,14 @@ int grpc_next_message(const struct buf *in, size_t *at, size_t limit, str *messa
 	size_t n = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
 	if (p[0] != 0) {
 		grpc_error(err, p[0] == 1 ? GRPC_UNIMPLEMENTED : GRPC_INTERNAL,
-		           p[0] == 1 ? "grpc: compressed messages are not supported" : "grpc: received unexpected payload format %d", p[0]);
+		           p[0] == 1 ? "grpc: compressed messages are not supported"
+		                     : "grpc: received unexpected payload format %d",
+		           p[0]);
 		return -1;
 	}
 	if (n > limit) {
-		grpc_error(err, GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%zu vs. %zu)", n, limit);
+		grpc_error(err, GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%zu vs. %zu)", n,
+		           limit);
 		return -1;
 	}
 	if (in->n - *at - GRPC_PREFIX < n)
@@ -69,7 +75,10 @@ void grpc_message_encode(struct buf *to, str text)
 
 static int digit(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	                              : -1;
 }
 
 void grpc_message_decode(struct buf *to, str text)
@@ -91,12 +100,19 @@ int64_t grpc_timeout_parse(str text)
 	if (text.n < 2 || text.n > 9 || !str_to_i64(str_sub(text, 0, text.n - 1), &n) || n < 0 || text.p[0] == '+')
 		return -1;
 	switch (text.p[text.n - 1]) {
-	case 'H': return n * 3600000;
-	case 'M': return n * 60000;
-	case 'S': return n * 1000;
-	case 'm': return n;
-	case 'u': return (n + 999) / 1000;
-	case 'n': return (n + 999999) / 1000000;
-	default: return -1;
+	case 'H':
+		return n * 3600000;
+	case 'M':
+		return n * 60000;
+	case 'S':
+		return n * 1000;
+	case 'm':
+		return n;
+	case 'u':
+		return (n + 999) / 1000;
+	case 'n':
+		return (n + 999999) / 1000000;
+	default:
+		return -1;
 	}
 }

@@ -19,23 +19,23 @@ struct grpc_client {
 
 // A call while it runs; on the stack of its caller, known to its stream until that is closed. Guarded by conn->lock.
 struct call {
-	struct call *next;    // of the connection's calls, which begin at its `owner`
+	struct call *next; // of the connection's calls, which begin at its `owner`
 	struct grpc_conn *conn;
 	int32_t stream;
 	char prefix[GRPC_PREFIX];
 	str request;
-	size_t sent;          // of prefix and request together
-	bool streaming;       // a slow reader of such a call slows the server: at most AHEAD bytes wait for it
-	struct buf in;        // received and not yet handed on, from at
-	size_t at, taken;     // taken: bytes that the caller's thread holds meanwhile
-	size_t owed;          // bytes whose window has not been given back to the server
-	bool done, failed;    // failed: we gave up; the stream is reset
+	size_t sent;       // of prefix and request together
+	bool streaming;    // a slow reader of such a call slows the server: at most AHEAD bytes wait for it
+	struct buf in;     // received and not yet handed on, from at
+	size_t at, taken;  // taken: bytes that the caller's thread holds meanwhile
+	size_t owed;       // bytes whose window has not been given back to the server
+	bool done, failed; // failed: we gave up; the stream is reset
 	int http_status;
 	bool is_grpc;
-	int status;           // grpc-status; -1: none came
-	struct buf message;   // grpc-message, decoded
-	uint32_t reset;       // error code that the stream was closed with
-	bool lost;            // the connection broke
+	int status;         // grpc-status; -1: none came
+	struct buf message; // grpc-message, decoded
+	uint32_t reset;     // error code that the stream was closed with
+	bool lost;          // the connection broke
 	struct error err;
 };
 
@@ -94,8 +94,8 @@ static struct call *stream_call(nghttp2_session *session, int32_t stream)
 	return stream > 0 ? nghttp2_session_get_stream_user_data(session, stream) : NULL;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t namelen, const uint8_t *value,
-                     size_t valuelen, uint8_t flags, void *user)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t namelen,
+                     const uint8_t *value, size_t valuelen, uint8_t flags, void *user)
 {
 	struct call *k = stream_call(session, frame->hd.stream_id);
 	str n = str_n((const char *)name, namelen), v = str_n((const char *)value, valuelen);
@@ -134,7 +134,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
 		k->owed += len;
 	if (!k->streaming && k->in.n > MAX_MESSAGE + GRPC_PREFIX) {
 		k->failed = true;
-		grpc_error(&k->err, GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%zu vs. %d)", k->in.n, MAX_MESSAGE);
+		grpc_error(&k->err, GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%zu vs. %d)",
+		           k->in.n, MAX_MESSAGE);
 		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
 	}
 	if (k->streaming)
@@ -180,8 +181,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	return 0;
 }
 
-static ssize_t read_request(nghttp2_session *session, int32_t stream, uint8_t *to, size_t n, uint32_t *flags, nghttp2_data_source *source,
-                            void *user)
+static ssize_t read_request(nghttp2_session *session, int32_t stream, uint8_t *to, size_t n, uint32_t *flags,
+                            nghttp2_data_source *source, void *user)
 {
 	struct call *k = stream_call(session, stream);
 	(void)source;
@@ -216,7 +217,8 @@ static struct grpc_conn *connect_server(struct grpc_client *c, int64_t deadline,
 	struct error why = { 0 };
 	int fd = transport_dial(c->unix_path, str_c(c->host), c->port, limit, &why);
 	if (fd < 0) {
-		grpc_error(err, GRPC_UNAVAILABLE, "connection error: desc = \"transport: Error while dialing: %s\"", why.text);
+		grpc_error(err, GRPC_UNAVAILABLE, "connection error: desc = \"transport: Error while dialing: %s\"",
+		           why.text);
 		return NULL;
 	}
 	struct grpc_conn *conn = grpc_conn_new(fd);
@@ -235,7 +237,8 @@ static struct grpc_conn *connect_server(struct grpc_client *c, int64_t deadline,
 	nghttp2_session_callbacks_del(cb);
 	nghttp2_option_del(option);
 	const nghttp2_settings_entry settings[] = {
-		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 }, { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, GRPC_STREAM_WINDOW },
+		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, GRPC_STREAM_WINDOW },
 	};
 	nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings));
 	nghttp2_session_set_local_window_size(conn->session, NGHTTP2_FLAG_NONE, 0, GRPC_CONNECTION_WINDOW);
@@ -253,7 +256,8 @@ static struct grpc_conn *conn_get(struct grpc_client *c, int64_t deadline, struc
 	pthread_mutex_lock(&c->lock);
 	if (c->conn) {
 		pthread_mutex_lock(&c->conn->lock);
-		bool good = !c->conn->dead && !c->conn->goaway && nghttp2_session_check_request_allowed(c->conn->session);
+		bool good =
+		        !c->conn->dead && !c->conn->goaway && nghttp2_session_check_request_allowed(c->conn->session);
 		pthread_mutex_unlock(&c->conn->lock);
 		if (!good) {
 			conn_drop(c->conn, false);
@@ -270,7 +274,10 @@ static struct grpc_conn *conn_get(struct grpc_client *c, int64_t deadline, struc
 // --- Calls ---
 
 #define NV(name_, value_) \
-	{ (uint8_t *)(uintptr_t)(name_), (uint8_t *)(uintptr_t)(value_).p, sizeof(name_) - 1, (value_).n, NGHTTP2_NV_FLAG_NONE }
+	{ \
+		(uint8_t *)(uintptr_t)(name_), (uint8_t *)(uintptr_t)(value_).p, sizeof(name_) - 1, (value_).n, \
+		        NGHTTP2_NV_FLAG_NONE \
+	}
 
 // With the connection's lock.
 static bool begin(struct grpc_client *c, struct call *k, const char *method, int64_t deadline, struct error *err)
@@ -286,8 +293,13 @@ static bool begin(struct grpc_client *c, struct call *k, const char *method, int
 			snprintf(timeout, sizeof(timeout), "%dS", (int)MIN(ms / 1000, INT64_C(99999999)));
 	}
 	const nghttp2_nv nv[] = {
-		NV(":method", S("POST")), NV(":scheme", S("http")), NV(":path", str_c(method)), NV(":authority", str_c(authority)),
-		NV("content-type", S("application/grpc")), NV("user-agent", S("grpc-coracle/" CORACLE_VERSION)), NV("te", S("trailers")),
+		NV(":method", S("POST")),
+		NV(":scheme", S("http")),
+		NV(":path", str_c(method)),
+		NV(":authority", str_c(authority)),
+		NV("content-type", S("application/grpc")),
+		NV("user-agent", S("grpc-coracle/" CORACLE_VERSION)),
+		NV("te", S("trailers")),
 		NV("grpc-timeout", str_c(timeout)), // last: left out when there is none
 	};
 	nghttp2_data_provider body = { .read_callback = read_request };
@@ -321,23 +333,37 @@ static void give_up(struct call *k)
 static enum grpc_code of_http(int status)
 {
 	switch (status) {
-	case 400: return GRPC_INTERNAL;
-	case 401: return GRPC_UNAUTHENTICATED;
-	case 403: return GRPC_PERMISSION_DENIED;
-	case 404: return GRPC_UNIMPLEMENTED;
-	case 429: case 502: case 503: case 504: return GRPC_UNAVAILABLE;
-	default: return GRPC_UNKNOWN;
+	case 400:
+		return GRPC_INTERNAL;
+	case 401:
+		return GRPC_UNAUTHENTICATED;
+	case 403:
+		return GRPC_PERMISSION_DENIED;
+	case 404:
+		return GRPC_UNIMPLEMENTED;
+	case 429:
+	case 502:
+	case 503:
+	case 504:
+		return GRPC_UNAVAILABLE;
+	default:
+		return GRPC_UNKNOWN;
 	}
 }
 
 static enum grpc_code of_reset(uint32_t code)
 {
 	switch (code) {
-	case NGHTTP2_REFUSED_STREAM: return GRPC_UNAVAILABLE;
-	case NGHTTP2_CANCEL: return GRPC_CANCELLED;
-	case NGHTTP2_ENHANCE_YOUR_CALM: return GRPC_RESOURCE_EXHAUSTED;
-	case NGHTTP2_INADEQUATE_SECURITY: return GRPC_PERMISSION_DENIED;
-	default: return GRPC_INTERNAL;
+	case NGHTTP2_REFUSED_STREAM:
+		return GRPC_UNAVAILABLE;
+	case NGHTTP2_CANCEL:
+		return GRPC_CANCELLED;
+	case NGHTTP2_ENHANCE_YOUR_CALM:
+		return GRPC_RESOURCE_EXHAUSTED;
+	case NGHTTP2_INADEQUATE_SECURITY:
+		return GRPC_PERMISSION_DENIED;
+	default:
+		return GRPC_INTERNAL;
 	}
 }
 
@@ -355,10 +381,12 @@ static bool outcome(struct call *k, struct error *err)
 	if (k->lost)
 		return grpc_error(err, GRPC_UNAVAILABLE, "error reading from server: EOF");
 	if (k->http_status && k->http_status != 200)
-		return grpc_error(err, of_http(k->http_status), "unexpected HTTP status code received from server: %d (%s)", k->http_status,
+		return grpc_error(err, of_http(k->http_status),
+		                  "unexpected HTTP status code received from server: %d (%s)", k->http_status,
 		                  http_status_text(k->http_status));
 	if (k->reset != NGHTTP2_NO_ERROR)
-		return grpc_error(err, of_reset(k->reset), "stream terminated by RST_STREAM with error code: %s", nghttp2_http2_strerror(k->reset));
+		return grpc_error(err, of_reset(k->reset), "stream terminated by RST_STREAM with error code: %s",
+		                  nghttp2_http2_strerror(k->reset));
 	if (k->http_status && !k->is_grpc)
 		return grpc_error(err, GRPC_UNKNOWN, "malformed header: missing HTTP content-type");
 	return grpc_error(err, GRPC_INTERNAL, "server closed the stream without sending trailers");
@@ -374,7 +402,8 @@ static void pay_back(struct call *k)
 }
 
 // Hands on what is there. False when the call is over for us (err filled, or *stop).
-static bool hand_on(struct call *k, bool (*on_message)(str, void *), void *ctx, int64_t deadline, bool *stop, struct error *err)
+static bool hand_on(struct call *k, bool (*on_message)(str, void *), void *ctx, int64_t deadline, bool *stop,
+                    struct error *err)
 {
 	str m;
 	int r;
@@ -460,7 +489,8 @@ static bool run_call(struct grpc_client *c, struct arena *a, const char *method,
 		if (k.conn->goaway)
 			grpc_conn_wake(k.conn); // this may have been the last call
 		// A stream that the server never looked at is tried once more, on another connection.
-		bool again = ok && !stop && attempt == 0 && k.status < 0 && (k.reset == NGHTTP2_REFUSED_STREAM || (k.lost && k.sent == 0));
+		bool again = ok && !stop && attempt == 0 && k.status < 0 &&
+		             (k.reset == NGHTTP2_REFUSED_STREAM || (k.lost && k.sent == 0));
 		if (again)
 			k.conn->goaway = true;
 		pthread_mutex_unlock(&k.conn->lock);
@@ -471,7 +501,9 @@ static bool run_call(struct grpc_client *c, struct arena *a, const char *method,
 		if (ok && !again && response) {
 			int r = grpc_next_message(&k.in, &k.at, MAX_MESSAGE, response, err);
 			if (r == 0)
-				grpc_error(err, GRPC_INTERNAL, "cardinality violation: received no response message from non-server-streaming RPC");
+				grpc_error(err, GRPC_INTERNAL,
+				           "cardinality violation: received no response message from "
+				           "non-server-streaming RPC");
 			ok = r > 0;
 			if (ok)
 				*response = arena_dup(a, *response);
@@ -484,13 +516,14 @@ static bool run_call(struct grpc_client *c, struct arena *a, const char *method,
 	}
 }
 
-bool grpc_call(struct grpc_client *c, struct arena *a, const char *method, str request, str *response, int timeout_ms, struct error *err)
+bool grpc_call(struct grpc_client *c, struct arena *a, const char *method, str request, str *response, int timeout_ms,
+               struct error *err)
 {
 	return run_call(c, a, method, request, response, NULL, NULL, timeout_ms, err);
 }
 
-bool grpc_call_stream(struct grpc_client *c, const char *method, str request, bool (*on_message)(str message, void *ctx), void *ctx,
-                      int timeout_ms, struct error *err)
+bool grpc_call_stream(struct grpc_client *c, const char *method, str request,
+                      bool (*on_message)(str message, void *ctx), void *ctx, int timeout_ms, struct error *err)
 {
 	return run_call(c, NULL, method, request, NULL, on_message, ctx, timeout_ms, err);
 }

@@ -104,11 +104,13 @@ static void *run(void *arg)
 	for (;;) {
 		pthread_mutex_lock(&c->lock);
 		bool more = c->out.n > c->out_at;
-		bool over = c->dead || (!more && !nghttp2_session_want_read(c->session) && !nghttp2_session_want_write(c->session));
+		bool over = c->dead || (!more && !nghttp2_session_want_read(c->session) &&
+		                        !nghttp2_session_want_write(c->session));
 		pthread_mutex_unlock(&c->lock);
 		if (over)
 			break;
-		struct pollfd p[2] = { { .fd = c->fd, .events = (short)(POLLIN | (more ? POLLOUT : 0)) }, { .fd = c->wake, .events = POLLIN } };
+		struct pollfd p[2] = { { .fd = c->fd, .events = (short)(POLLIN | (more ? POLLOUT : 0)) },
+			               { .fd = c->wake, .events = POLLIN } };
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			break;
 		if (p[1].revents) {

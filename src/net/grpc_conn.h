@@ -12,8 +12,9 @@
 #include "net/grpc.h"
 
 enum {
-	GRPC_PREFIX = 5,                   // compressed flag, length
-	GRPC_STREAM_WINDOW = 1 << 20, GRPC_CONNECTION_WINDOW = 16 << 20,
+	GRPC_PREFIX = 5, // compressed flag, length
+	GRPC_STREAM_WINDOW = 1 << 20,
+	GRPC_CONNECTION_WINDOW = 16 << 20,
 };
 
 struct grpc_conn {
@@ -25,8 +26,8 @@ struct grpc_conn {
 	nghttp2_session *session;
 	struct buf out; // what the socket did not take, from out_at
 	size_t out_at;
-	bool dead;      // nothing is read or sent any more
-	bool goaway;    // no new calls
+	bool dead;   // nothing is read or sent any more
+	bool goaway; // no new calls
 	void *owner;
 	// Called by the thread, with the lock, when the connection has died; and without it, as the thread's last act.
 	void (*on_dead)(struct grpc_conn *c);

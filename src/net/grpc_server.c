@@ -13,9 +13,13 @@
 #include "base/log.h"
 #include "net/grpc.h"
 #include "net/grpc_conn.h"
+#include "net/transport.h"
 
 enum {
-	MAX_REQUEST = 16 << 20, MAX_CONNECTIONS = 256, MAX_STREAMS = 250, IDLE_WORKER_S = 10,
+	MAX_REQUEST = 16 << 20,
+	MAX_CONNECTIONS = 256,
+	MAX_STREAMS = 250,
+	IDLE_WORKER_S = 10,
 	SEND_AHEAD = 1 << 20, // a streaming handler waits while more than this is unsent
 };
 
@@ -23,20 +27,20 @@ struct grpc_server_call {
 	struct grpc_server *server;
 	struct grpc_conn *conn;
 	int32_t stream;
-	atomic_int refs;           // the stream's and the worker's
+	atomic_int refs; // the stream's and the worker's
 	const struct grpc_method *method;
 	struct arena *arena;
 	struct buf path, in;
-	bool refused;              // answered without its handler
+	bool refused; // answered without its handler
 	bool got_post, got_type;
 	int64_t deadline;
-	atomic_bool gone;          // the stream is closed
+	atomic_bool gone;                       // the stream is closed
 	struct grpc_server_call *newer, *older; // of the connection's open streams; guarded by conn->lock
-	struct grpc_server_call *next; // in the queue of calls that wait for a worker
+	struct grpc_server_call *next;          // in the queue of calls that wait for a worker
 	// Guarded by conn->lock.
 	struct buf out;
 	size_t out_at;
-	bool answering;            // the answer's head is submitted
+	bool answering; // the answer's head is submitted
 	bool finished;
 	int status;
 	struct buf message;
@@ -79,10 +83,14 @@ static void call_unref(struct grpc_server_call *k)
 
 // --- Answers; with the connection's lock ---
 
-static ssize_t read_answer(nghttp2_session *session, int32_t stream, uint8_t *to, size_t n, uint32_t *flags, nghttp2_data_source *source, void *user);
+static ssize_t read_answer(nghttp2_session *session, int32_t stream, uint8_t *to, size_t n, uint32_t *flags,
+                           nghttp2_data_source *source, void *user);
 
 #define NV(name_, value_) \
-	{ (uint8_t *)(uintptr_t)(name_), (uint8_t *)(uintptr_t)(value_).p, sizeof(name_) - 1, (value_).n, NGHTTP2_NV_FLAG_NONE }
+	{ \
+		(uint8_t *)(uintptr_t)(name_), (uint8_t *)(uintptr_t)(value_).p, sizeof(name_) - 1, (value_).n, \
+		        NGHTTP2_NV_FLAG_NONE \
+	}
 
 static void submit_head(struct grpc_server_call *k)
 {
@@ -100,7 +108,10 @@ static void submit_end(struct grpc_server_call *k, bool only)
 	_cleanup_buf_ struct buf message = { 0 };
 	grpc_message_encode(&message, buf_str(&k->message));
 	const nghttp2_nv nv[] = {
-		NV(":status", S("200")), NV("content-type", S("application/grpc")), NV("grpc-status", str_c(status)), NV("grpc-message", buf_str(&message)),
+		NV(":status", S("200")),
+		NV("content-type", S("application/grpc")),
+		NV("grpc-status", str_c(status)),
+		NV("grpc-message", buf_str(&message)),
 	};
 	size_t n = k->message.n ? 4 : 3;
 	if (only)
@@ -109,7 +120,8 @@ static void submit_end(struct grpc_server_call *k, bool only)
 		nghttp2_submit_trailer(k->conn->session, k->stream, nv + 2, n - 2);
 }
 
-static ssize_t read_answer(nghttp2_session *session, int32_t stream, uint8_t *to, size_t n, uint32_t *flags, nghttp2_data_source *source, void *user)
+static ssize_t read_answer(nghttp2_session *session, int32_t stream, uint8_t *to, size_t n, uint32_t *flags,
+                           nghttp2_data_source *source, void *user)
 {
 	struct grpc_server_call *k = nghttp2_session_get_stream_user_data(session, stream);
 	(void)source;
@@ -193,9 +205,11 @@ static void serve(struct grpc_server_call *k)
 	k->arena = arena_new(0);
 	int r = grpc_next_message(&k->in, &at, MAX_REQUEST, &request, &err);
 	if (r == 0)
-		grpc_error(&err, GRPC_INTERNAL, "cardinality violation: received no request message from non-client-streaming RPC");
+		grpc_error(&err, GRPC_INTERNAL,
+		           "cardinality violation: received no request message from non-client-streaming RPC");
 	if (grpc_cancelled(k))
-		ok = grpc_error(&err, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded"); // it has waited for too long
+		ok = grpc_error(&err, GRPC_DEADLINE_EXCEEDED,
+		                "context deadline exceeded"); // it has waited for too long
 	else if (r <= 0)
 		ok = false;
 	else if (unary)
@@ -216,7 +230,7 @@ static void serve(struct grpc_server_call *k)
 	}
 	if (ok)
 		submit_head(k);
-	finish(k, ok ? GRPC_OK : err.sys, ok ? (str){ 0 } : error_str(&err));
+	finish(k, ok ? GRPC_OK : err.sys, ok ? S("") : error_str(&err));
 	grpc_conn_flush(k->conn);
 	pthread_mutex_unlock(&k->conn->lock);
 	call_unref(k);
@@ -316,8 +330,8 @@ static int on_begin(nghttp2_session *session, const nghttp2_frame *frame, void *
 	return 0;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t namelen, const uint8_t *value,
-                     size_t valuelen, uint8_t flags, void *user)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t namelen,
+                     const uint8_t *value, size_t valuelen, uint8_t flags, void *user)
 {
 	struct grpc_server_call *k = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 	str n = str_n((const char *)name, namelen), v = str_n((const char *)value, valuelen);
@@ -339,7 +353,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	return 0;
 }
 
-static void refuse(struct grpc_server_call *k, enum grpc_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void refuse(struct grpc_server_call *k, enum grpc_code code, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
 static void refuse(struct grpc_server_call *k, enum grpc_code code, const char *fmt, ...)
 {
 	va_list ap;
@@ -375,7 +390,8 @@ static void start_call(struct grpc_server_call *k)
 	for (size_t i = 0; i < o->nmethods; i++) {
 		str p = str_c(o->methods[i].path);
 		if (str_eq(str_sub(p, 1, (size_t)str_rfind_char(p, '/')), service)) {
-			refuse(k, GRPC_UNIMPLEMENTED, "unknown method " STR_FMT " for service " STR_FMT, STR_ARG(method), STR_ARG(service));
+			refuse(k, GRPC_UNIMPLEMENTED, "unknown method " STR_FMT " for service " STR_FMT,
+			       STR_ARG(method), STR_ARG(service));
 			return;
 		}
 	}
@@ -409,7 +425,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
 	if (!k || k->refused)
 		return 0;
 	if (k->in.n + len > MAX_REQUEST + GRPC_PREFIX) {
-		refuse(k, GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%zu vs. %d)", k->in.n + len - GRPC_PREFIX, MAX_REQUEST);
+		refuse(k, GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%zu vs. %d)",
+		       k->in.n + len - GRPC_PREFIX, MAX_REQUEST);
 		buf_free(&k->in);
 		return 0;
 	}
@@ -444,8 +461,10 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t co
 static void on_dead(struct grpc_conn *c)
 {
 	struct connection *n = c->owner;
-	while (n->calls)
-		let_go(n->calls);
+	for (struct grpc_server_call *k = n->calls, *older; k; k = older) {
+		older = k->older;
+		let_go(k);
+	}
 }
 
 static void on_end(struct grpc_conn *c)
@@ -509,7 +528,8 @@ static void adopt(struct grpc_server *s, int fd)
 		heap_exhausted(sizeof(*c));
 	nghttp2_session_callbacks_del(cb);
 	const nghttp2_settings_entry settings[] = {
-		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, MAX_STREAMS }, { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, GRPC_STREAM_WINDOW },
+		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, MAX_STREAMS },
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, GRPC_STREAM_WINDOW },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 65536 },
 	};
 	nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings));
@@ -570,7 +590,8 @@ struct grpc_server *grpc_server_start(const struct grpc_server_opts *o, struct e
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	size_t n = strlen(o->unix_path);
 	if (n >= sizeof(un.sun_path)) {
-		error_set(err, "%s: the path of a Unix socket has at most %zu bytes", o->unix_path, sizeof(un.sun_path) - 1);
+		error_set(err, "%s: the path of a Unix socket has at most %zu bytes", o->unix_path,
+		          sizeof(un.sun_path) - 1);
 		return NULL;
 	}
 	memcpy(un.sun_path, o->unix_path, n);
@@ -580,7 +601,8 @@ struct grpc_server *grpc_server_start(const struct grpc_server_opts *o, struct e
 	if (lstat(o->unix_path, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(o->unix_path);
 	// Nobody can connect before listen, so the mode is right from the first moment.
-	if (fd < 0 || wake < 0 || bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || chmod(o->unix_path, 0600) < 0 || listen(fd, 128) < 0) {
+	if (fd < 0 || wake < 0 || bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || chmod(o->unix_path, 0600) < 0 ||
+	    listen(fd, 128) < 0) {
 		error_errno(err, "listen unix %s", o->unix_path);
 		return NULL;
 	}
@@ -589,8 +611,8 @@ struct grpc_server *grpc_server_start(const struct grpc_server_opts *o, struct e
 	s->o.max_threads = o->max_threads > 0 ? o->max_threads : 64;
 	s->path = heap_cstr(str_c(o->unix_path));
 	s->tail = &s->head;
-	s->fd = fd;
-	s->wake = wake;
+	s->fd = transport_take(&fd);
+	s->wake = transport_take(&wake);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
@@ -598,7 +620,6 @@ struct grpc_server *grpc_server_start(const struct grpc_server_opts *o, struct e
 	pthread_cond_init(&s->work, &attr);
 	pthread_cond_init(&s->quiet, &attr);
 	pthread_condattr_destroy(&attr);
-	fd = wake = -1;
 	if (!grpc_thread(&s->acceptor, acceptor, s, err)) {
 		s->stopping = true;
 		close(s->fd);

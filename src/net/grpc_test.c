@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/io.h"
 #include "net/grpc.h"
 #include "net/grpc_conn.h"
@@ -30,14 +31,16 @@ struct fixture {
 	atomic_int cancelled, sent;
 };
 
-static bool echo(struct grpc_server_call *call, struct arena *a, str request, struct buf *response, void *ctx, struct error *err)
+static bool echo(struct grpc_server_call *call, struct arena *a, str request, struct buf *response, void *ctx,
+                 struct error *err)
 {
 	(void)call, (void)a, (void)ctx, (void)err;
 	buf_add(response, request);
 	return true;
 }
 
-static bool blow_up(struct grpc_server_call *call, struct arena *a, str request, struct buf *response, void *ctx, struct error *err)
+static bool blow_up(struct grpc_server_call *call, struct arena *a, str request, struct buf *response, void *ctx,
+                    struct error *err)
 {
 	(void)call, (void)a, (void)ctx, (void)request, (void)response;
 	size_t n = strtoul(request.p, NULL, 10);
@@ -48,19 +51,22 @@ static bool blow_up(struct grpc_server_call *call, struct arena *a, str request,
 	return true;
 }
 
-static bool not_found(struct grpc_server_call *call, struct arena *a, str request, struct buf *response, void *ctx, struct error *err)
+static bool not_found(struct grpc_server_call *call, struct arena *a, str request, struct buf *response, void *ctx,
+                      struct error *err)
 {
 	(void)call, (void)a, (void)ctx, (void)request, (void)response;
 	return grpc_error(err, GRPC_NOT_FOUND, "100%% gone: “a/b”\nline two");
 }
 
-static bool plain_error(struct grpc_server_call *call, struct arena *a, str request, struct buf *response, void *ctx, struct error *err)
+static bool plain_error(struct grpc_server_call *call, struct arena *a, str request, struct buf *response, void *ctx,
+                        struct error *err)
 {
 	(void)call, (void)a, (void)ctx, (void)request, (void)response;
 	return error_set(err, "no code");
 }
 
-static bool linger(struct grpc_server_call *call, struct arena *a, str request, struct buf *response, void *ctx, struct error *err)
+static bool linger(struct grpc_server_call *call, struct arena *a, str request, struct buf *response, void *ctx,
+                   struct error *err)
 {
 	struct fixture *f = ctx;
 	(void)a, (void)request, (void)response;
@@ -91,8 +97,9 @@ static bool count(struct grpc_server_call *call, struct arena *a, str request, v
 static const struct grpc_method *methods(size_t *n)
 {
 	static const struct grpc_method m[] = {
-		{ "/test.v1.Echo/Echo", echo, NULL }, { "/test.v1.Echo/Big", blow_up, NULL }, { "/test.v1.Echo/NotFound", not_found, NULL },
-		{ "/test.v1.Echo/Plain", plain_error, NULL }, { "/test.v1.Echo/Linger", linger, NULL }, { "/test.v1.Echo/Count", NULL, count },
+		{ "/test.v1.Echo/Echo", echo, NULL },          { "/test.v1.Echo/Big", blow_up, NULL },
+		{ "/test.v1.Echo/NotFound", not_found, NULL }, { "/test.v1.Echo/Plain", plain_error, NULL },
+		{ "/test.v1.Echo/Linger", linger, NULL },      { "/test.v1.Echo/Count", NULL, count },
 	};
 	*n = ARRAY_LEN(m);
 	return m;
@@ -109,7 +116,8 @@ static void start_server(struct fixture *f)
 
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct fixture *f = HEAP_NEW(struct fixture);
+	*state = f;
 	snprintf(f->dir, sizeof(f->dir), "/tmp/coracle-grpc-test-XXXXXX");
 	if (!mkdtemp(f->dir))
 		return -1;
@@ -117,7 +125,6 @@ static int setup(void **state)
 	f->a = arena_new(0);
 	f->client = grpc_client_new(f->path);
 	start_server(f);
-	*state = f;
 	return 0;
 }
 
@@ -178,7 +185,8 @@ static void errors(void **state)
 	struct grpc_client *nobody = grpc_client_new("/nonexistent/x.sock");
 	assert_false(grpc_call(nobody, f->a, "/test.v1.Echo/Echo", S("x"), &r, 0, &err));
 	assert_int_equal(err.sys, GRPC_UNAVAILABLE);
-	assert_str(error_str(&err), "connection error: desc = \"transport: Error while dialing: dial unix /nonexistent/x.sock: connect: no such file or directory\"");
+	assert_str(error_str(&err), "connection error: desc = \"transport: Error while dialing: dial unix "
+	                            "/nonexistent/x.sock: connect: no such file or directory\"");
 	grpc_client_free(nobody);
 	assert_string_equal(grpc_code_name(GRPC_NOT_FOUND), "NotFound");
 }
@@ -205,7 +213,10 @@ static void deadlines(void **state)
 	assert_int_equal(grpc_timeout_parse(S("123456789S")), -1);
 }
 
-struct seen { int n, stop_at; int64_t slow; };
+struct seen {
+	int n, stop_at;
+	int64_t slow;
+};
 
 static bool see(str m, void *ctx)
 {
@@ -247,7 +258,10 @@ static void server_streaming(void **state)
 	assert_true(atomic_load(&f->sent) < 20000);
 }
 
-struct caller { struct fixture *f; int id, ok; };
+struct caller {
+	struct fixture *f;
+	int id, ok;
+};
 
 static void *call_often(void *arg)
 {
@@ -314,7 +328,9 @@ static void bad_peers(void **state)
 	struct fixture *f = *state;
 	struct error err = { 0 };
 	str r;
-	static const char *const junk[] = { "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff", "", "P" };
+	static const char *const junk[] = { "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		                            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff", "",
+		                            "P" };
 	for (size_t i = 0; i < ARRAY_LEN(junk); i++) {
 		int fd = transport_dial(f->path, S(""), 0, 0, &err);
 		assert_true(fd >= 0);
@@ -358,10 +374,14 @@ static void framing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(unary, setup, teardown), cmocka_unit_test_setup_teardown(errors, setup, teardown),
-		cmocka_unit_test_setup_teardown(deadlines, setup, teardown), cmocka_unit_test_setup_teardown(server_streaming, setup, teardown),
-		cmocka_unit_test_setup_teardown(many_callers, setup, teardown), cmocka_unit_test_setup_teardown(server_restarts, setup, teardown),
-		cmocka_unit_test_setup_teardown(bad_peers, setup, teardown), cmocka_unit_test(framing),
+		cmocka_unit_test_setup_teardown(unary, setup, teardown),
+		cmocka_unit_test_setup_teardown(errors, setup, teardown),
+		cmocka_unit_test_setup_teardown(deadlines, setup, teardown),
+		cmocka_unit_test_setup_teardown(server_streaming, setup, teardown),
+		cmocka_unit_test_setup_teardown(many_callers, setup, teardown),
+		cmocka_unit_test_setup_teardown(server_restarts, setup, teardown),
+		cmocka_unit_test_setup_teardown(bad_peers, setup, teardown),
+		cmocka_unit_test(framing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,50 +20,94 @@ void http_header_add(struct arena *a, struct http_headers *h, str name, str valu
 const char *http_status_text(int status)
 {
 	switch (status) {
-	case 100: return "Continue";
-	case 101: return "Switching Protocols";
-	case 200: return "OK";
-	case 201: return "Created";
-	case 202: return "Accepted";
-	case 204: return "No Content";
-	case 206: return "Partial Content";
-	case 301: return "Moved Permanently";
-	case 302: return "Found";
-	case 303: return "See Other";
-	case 304: return "Not Modified";
-	case 307: return "Temporary Redirect";
-	case 308: return "Permanent Redirect";
-	case 400: return "Bad Request";
-	case 401: return "Unauthorized";
-	case 403: return "Forbidden";
-	case 404: return "Not Found";
-	case 405: return "Method Not Allowed";
-	case 406: return "Not Acceptable";
-	case 408: return "Request Timeout";
-	case 409: return "Conflict";
-	case 410: return "Gone";
-	case 411: return "Length Required";
-	case 412: return "Precondition Failed";
-	case 413: return "Request Entity Too Large";
-	case 414: return "Request URI Too Long";
-	case 415: return "Unsupported Media Type";
-	case 416: return "Requested Range Not Satisfiable";
-	case 417: return "Expectation Failed";
-	case 421: return "Misdirected Request";
-	case 422: return "Unprocessable Entity";
-	case 423: return "Locked";
-	case 426: return "Upgrade Required";
-	case 428: return "Precondition Required";
-	case 429: return "Too Many Requests";
-	case 431: return "Request Header Fields Too Large";
-	case 500: return "Internal Server Error";
-	case 501: return "Not Implemented";
-	case 502: return "Bad Gateway";
-	case 503: return "Service Unavailable";
-	case 504: return "Gateway Timeout";
-	case 505: return "HTTP Version Not Supported";
-	case 507: return "Insufficient Storage";
-	default: return "Unknown";
+	case 100:
+		return "Continue";
+	case 101:
+		return "Switching Protocols";
+	case 200:
+		return "OK";
+	case 201:
+		return "Created";
+	case 202:
+		return "Accepted";
+	case 204:
+		return "No Content";
+	case 206:
+		return "Partial Content";
+	case 301:
+		return "Moved Permanently";
+	case 302:
+		return "Found";
+	case 303:
+		return "See Other";
+	case 304:
+		return "Not Modified";
+	case 307:
+		return "Temporary Redirect";
+	case 308:
+		return "Permanent Redirect";
+	case 400:
+		return "Bad Request";
+	case 401:
+		return "Unauthorized";
+	case 403:
+		return "Forbidden";
+	case 404:
+		return "Not Found";
+	case 405:
+		return "Method Not Allowed";
+	case 406:
+		return "Not Acceptable";
+	case 408:
+		return "Request Timeout";
+	case 409:
+		return "Conflict";
+	case 410:
+		return "Gone";
+	case 411:
+		return "Length Required";
+	case 412:
+		return "Precondition Failed";
+	case 413:
+		return "Request Entity Too Large";
+	case 414:
+		return "Request URI Too Long";
+	case 415:
+		return "Unsupported Media Type";
+	case 416:
+		return "Requested Range Not Satisfiable";
+	case 417:
+		return "Expectation Failed";
+	case 421:
+		return "Misdirected Request";
+	case 422:
+		return "Unprocessable Entity";
+	case 423:
+		return "Locked";
+	case 426:
+		return "Upgrade Required";
+	case 428:
+		return "Precondition Required";
+	case 429:
+		return "Too Many Requests";
+	case 431:
+		return "Request Header Fields Too Large";
+	case 500:
+		return "Internal Server Error";
+	case 501:
+		return "Not Implemented";
+	case 502:
+		return "Bad Gateway";
+	case 503:
+		return "Service Unavailable";
+	case 504:
+		return "Gateway Timeout";
+	case 505:
+		return "HTTP Version Not Supported";
+	case 507:
+		return "Insufficient Storage";
+	default:
+		return "Unknown";
 	}
 }
 
@@ -105,7 +149,8 @@ static bool host_ok(str host, bool v6)
 		return false;
 	for (size_t i = 0; i < host.n; i++) {
 		char c = host.p[i];
-		bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+		bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+		          c == '-' || c == '_';
 		if (!ok && !(v6 && (c == ':' || c == '%')))
 			return false;
 	}
@@ -118,11 +163,13 @@ bool http_url_parse(struct arena *a, str url, struct http_url *out, struct error
 	str rest = url;
 	for (size_t i = 0; i < url.n; i++)
 		if ((unsigned char)url.p[i] <= ' ' || url.p[i] == 0x7f)
-			return error_set(err, "parse \"" STR_FMT "\": net/url: invalid character in URL", STR_ARG(str_sub(url, 0, 500)));
+			return error_set(err, "parse \"" STR_FMT "\": net/url: invalid character in URL",
+			                 STR_ARG(str_sub(url, 0, 500)));
 	if (str_cut_prefix(&rest, S("https://")))
 		u.tls = true;
 	else if (!str_cut_prefix(&rest, S("http://")))
-		return error_set(err, "parse \"" STR_FMT "\": the scheme must be http or https", STR_ARG(str_sub(url, 0, 500)));
+		return error_set(err, "parse \"" STR_FMT "\": the scheme must be http or https",
+		                 STR_ARG(str_sub(url, 0, 500)));
 	ptrdiff_t fragment = str_find_char(rest, '#');
 	if (fragment >= 0)
 		rest = str_sub(rest, 0, (size_t)fragment);
@@ -138,7 +185,8 @@ bool http_url_parse(struct arena *a, str url, struct http_url *out, struct error
 	if (v6) {
 		ptrdiff_t close = str_find_char(authority, ']');
 		if (close < 0)
-			return error_set(err, "parse \"" STR_FMT "\": missing ']' in host", STR_ARG(str_sub(url, 0, 500)));
+			return error_set(err, "parse \"" STR_FMT "\": missing ']' in host",
+			                 STR_ARG(str_sub(url, 0, 500)));
 		u.host = str_sub(authority, 1, (size_t)close);
 		port = str_from(authority, (size_t)close + 1);
 		if (port.n && !str_cut_prefix(&port, S(":")))

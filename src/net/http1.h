@@ -10,7 +10,9 @@
 
 enum { HTTP1_MAX_HEAD = 1 << 20, HTTP1_MAX_HEADERS = 2000 };
 
-struct http1_mark { uint32_t name, value; }; // lengths; the texts stand one after another
+struct http1_mark {
+	uint32_t name, value;
+}; // lengths; the texts stand one after another
 
 struct http1_head {
 	struct buf text;

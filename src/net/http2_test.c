@@ -67,12 +67,16 @@ static void answers(void **state)
 	struct test_server *t = *state;
 	struct test_h2 h;
 	test_h2_open(&h, t->port);
-	size_t get = test_h2_request(&h, "GET", "/echo?q", S("")), post = test_h2_request(&h, "POST", "/echo", S("hello"));
+	size_t get = test_h2_request(&h, "GET", "/echo?q", S("")),
+	       post = test_h2_request(&h, "POST", "/echo", S("hello"));
 	size_t head = test_h2_request(&h, "HEAD", "/echo", S("")), later = test_h2_request(&h, "GET", "/later", S(""));
 	size_t work = test_h2_request(&h, "GET", "/work", S("")), big = test_h2_request(&h, "GET", "/big", S(""));
-	size_t count = test_h2_request(&h, "GET", "/count?100000", S("")), none = test_h2_request(&h, "GET", "/status?204", S(""));
-	size_t abort_ = test_h2_request(&h, "GET", "/abort", S("")), host = test_h2_request(&h, "GET", "/headers", S(""));
-	size_t split = test_h2_request(&h, "GET", "/split", S("")), tunnel = test_h2_request(&h, "GET", "/tunnel", S(""));
+	size_t count = test_h2_request(&h, "GET", "/count?100000", S("")),
+	       none = test_h2_request(&h, "GET", "/status?204", S(""));
+	size_t abort_ = test_h2_request(&h, "GET", "/abort", S("")),
+	       host = test_h2_request(&h, "GET", "/headers", S(""));
+	size_t split = test_h2_request(&h, "GET", "/split", S("")),
+	       tunnel = test_h2_request(&h, "GET", "/tunnel", S(""));
 	test_h2_run(&h, h.n, 10000);
 	assert_str(buf_str(&h.answers[get].body), "GET /echo q 0 ");
 	assert_str(buf_str(&h.answers[post].body), "POST /echo  5 hello");
@@ -105,7 +109,8 @@ static void limits_bodies(void **state)
 	static char big[400000];
 	memset(big, 'a', sizeof(big));
 	test_h2_open(&h, t->port);
-	size_t fits = test_h2_request(&h, "POST", "/echo", str_n(big, 100000)), over = test_h2_request(&h, "POST", "/echo", str_n(big, sizeof(big)));
+	size_t fits = test_h2_request(&h, "POST", "/echo", str_n(big, 100000)),
+	       over = test_h2_request(&h, "POST", "/echo", str_n(big, sizeof(big)));
 	test_h2_run(&h, 2, 5000);
 	assert_true(str_has_prefix(buf_str(&h.answers[fits].body), S("POST /echo  100000 aaa")));
 	assert_int_equal(h.answers[over].status, 413);
@@ -143,9 +148,10 @@ static void loses_patience(void **state)
 	test_h2_open(&h, t->port);
 	size_t ticks = test_h2_request(&h, "GET", "/ticks?50", S(""));
 	const nghttp2_nv nv[] = {
-		{ (uint8_t *)(uintptr_t)":method", (uint8_t *)(uintptr_t)"POST", 7, 4, 0 }, { (uint8_t *)(uintptr_t)":scheme", (uint8_t *)(uintptr_t)"http", 7, 4, 0 },
-		{ (uint8_t *)(uintptr_t)":path", (uint8_t *)(uintptr_t)"/echo", 5, 5, 0 },
-		{ (uint8_t *)(uintptr_t)":authority", (uint8_t *)(uintptr_t)"x", 10, 1, 0 },
+		{ (uint8_t *)(uintptr_t) ":method", (uint8_t *)(uintptr_t) "POST", 7, 4, 0 },
+		{ (uint8_t *)(uintptr_t) ":scheme", (uint8_t *)(uintptr_t) "http", 7, 4, 0 },
+		{ (uint8_t *)(uintptr_t) ":path", (uint8_t *)(uintptr_t) "/echo", 5, 5, 0 },
+		{ (uint8_t *)(uintptr_t) ":authority", (uint8_t *)(uintptr_t) "x", 10, 1, 0 },
 	};
 	h.answers[h.n].stream = nghttp2_submit_headers(h.session, 0, -1, NULL, nv, 4, NULL); // no END_STREAM
 	size_t slow = h.n++;
@@ -180,8 +186,9 @@ static void loses_patience(void **state)
 
 static void frame(struct buf *b, size_t n, int type, int flags, int32_t stream)
 {
-	const char head[9] = { (char)(n >> 16), (char)(n >> 8), (char)n, (char)type, (char)flags, (char)(stream >> 24), (char)(stream >> 16),
-		(char)(stream >> 8), (char)stream };
+	const char head[9] = { (char)(n >> 16),      (char)(n >> 8),      (char)n,
+		               (char)type,           (char)flags,         (char)(stream >> 24),
+		               (char)(stream >> 16), (char)(stream >> 8), (char)stream };
 	buf_add(b, str_n(head, 9));
 }
 
@@ -287,13 +294,13 @@ static void refuses_nonsense(void **state)
 {
 	struct test_server *t = *state;
 	static const str junk[] = {
-		S_INIT("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),       // a frame that is too large
-		S_INIT("\0\0\4\3\0\0\0\0\1\0\0\0\0"),                            // RST_STREAM of an idle stream
-		S_INIT("\0\0\1\1\5\0\0\0\1\xff"),                                // broken HPACK
-		S_INIT("\0\0\5\0\1\0\0\0\1hello"),                               // DATA on an idle stream
-		S_INIT("\0\0\4\x08\0\0\0\0\0\0\0\0\0"),                          // WINDOW_UPDATE by nothing
-		S_INIT("\0\0\4\x08\0\0\0\0\0\x7f\xff\xff\xff"),                  // and by too much
-		S_INIT("\0\0\1\1\5\0\0\0\2\x82"),                                // an even stream
+		S_INIT("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), // a frame that is too large
+		S_INIT("\0\0\4\3\0\0\0\0\1\0\0\0\0"),                       // RST_STREAM of an idle stream
+		S_INIT("\0\0\1\1\5\0\0\0\1\xff"),                           // broken HPACK
+		S_INIT("\0\0\5\0\1\0\0\0\1hello"),                          // DATA on an idle stream
+		S_INIT("\0\0\4\x08\0\0\0\0\0\0\0\0\0"),                     // WINDOW_UPDATE by nothing
+		S_INIT("\0\0\4\x08\0\0\0\0\0\x7f\xff\xff\xff"),             // and by too much
+		S_INIT("\0\0\1\1\5\0\0\0\2\x82"),                           // an even stream
 	};
 	for (size_t i = 0; i < ARRAY_LEN(junk); i++) {
 		if (!flood(t, junk[i]))
@@ -301,8 +308,12 @@ static void refuses_nonsense(void **state)
 	}
 	// Requests that are none: reset, without a handler. No :path; a header in capitals; two :method; Connection.
 	static const str heads[] = {
-		S_INIT("\x82\x86\x41\x01x"), S_INIT(GET_WAIT "\x00\x01X\x01y"), S_INIT("\x82\x82\x86\x84\x41\x01x"),
-		S_INIT("\x82\x86\x84\x41\x01x\x00\x0a" "connection\x05" "close"),
+		S_INIT("\x82\x86\x41\x01x"),
+		S_INIT(GET_WAIT "\x00\x01X\x01y"),
+		S_INIT("\x82\x82\x86\x84\x41\x01x"),
+		S_INIT("\x82\x86\x84\x41\x01x\x00\x0a"
+		       "connection\x05"
+		       "close"),
 	};
 	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
 		_cleanup_buf_ struct buf b = { 0 };
@@ -349,10 +360,12 @@ static void says_goodbye(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(answers, setup, teardown), cmocka_unit_test_setup_teardown(limits_bodies, setup, teardown),
+		cmocka_unit_test_setup_teardown(answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(limits_bodies, setup, teardown),
 		cmocka_unit_test_setup_teardown(sees_clients_leave, setup, teardown),
 		cmocka_unit_test_setup_teardown(loses_patience, setup_hurried, teardown),
-		cmocka_unit_test_setup_teardown(resists_floods, setup, teardown), cmocka_unit_test_setup_teardown(refuses_nonsense, setup, teardown),
+		cmocka_unit_test_setup_teardown(resists_floods, setup, teardown),
+		cmocka_unit_test_setup_teardown(refuses_nonsense, setup, teardown),
 		cmocka_unit_test_setup_teardown(says_goodbye, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

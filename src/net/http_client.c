@@ -148,7 +148,8 @@ static bool proxy_connect(struct transport *t, const struct target *g, int64_t d
 {
 	_cleanup_buf_ struct buf b = { 0 };
 	bool v6 = str_find_char(g->host, ':') >= 0;
-	buf_printf(&b, v6 ? "CONNECT [" STR_FMT "]:%d HTTP/1.1\r\n" : "CONNECT " STR_FMT ":%d HTTP/1.1\r\n", STR_ARG(g->host), g->port);
+	buf_printf(&b, v6 ? "CONNECT [" STR_FMT "]:%d HTTP/1.1\r\n" : "CONNECT " STR_FMT ":%d HTTP/1.1\r\n",
+	           STR_ARG(g->host), g->port);
 	buf_printf(&b, v6 ? "Host: [" STR_FMT "]:%d\r\n" : "Host: " STR_FMT ":%d\r\n", STR_ARG(g->host), g->port);
 	if (g->proxy.authorization.n)
 		buf_printf(&b, "Proxy-Authorization: " STR_FMT "\r\n", STR_ARG(g->proxy.authorization));
@@ -171,7 +172,8 @@ static bool proxy_connect(struct transport *t, const struct target *g, int64_t d
 	return true;
 }
 
-static struct transport *connect_target(struct http_client *c, const struct target *g, int64_t deadline, struct error *err)
+static struct transport *connect_target(struct http_client *c, const struct target *g, int64_t deadline,
+                                        struct error *err)
 {
 	int64_t limit = transport_deadline(c->o.connect_timeout_ms > 0 ? c->o.connect_timeout_ms : 10000);
 	if (deadline && deadline < limit)
@@ -202,7 +204,7 @@ struct http_stream_in {
 	struct http1_head head;
 	struct arena *arena;
 	struct http_answer *answer;
-	bool is_head;   // the request was HEAD
+	bool is_head; // the request was HEAD
 	bool have_head, done, broken, upgraded, too_large;
 	bool reused, got_bytes;
 	char *in; // bytes read and not yet parsed: in[at..end)
@@ -263,8 +265,11 @@ static int on_message_complete(http_parser *p)
 static const http_parser_settings *settings(void)
 {
 	static const http_parser_settings s = {
-		.on_header_field = on_name, .on_header_value = on_value, .on_headers_complete = on_headers_complete,
-		.on_body = on_body, .on_message_complete = on_message_complete,
+		.on_header_field = on_name,
+		.on_header_value = on_value,
+		.on_headers_complete = on_headers_complete,
+		.on_body = on_body,
+		.on_message_complete = on_message_complete,
 	};
 	return &s;
 }
@@ -275,7 +280,8 @@ static bool advance(struct http_stream_in *s, int64_t deadline, struct error *er
 	bool end = false;
 	if (s->at == s->end) {
 		if (!s->in || (s->end == s->cap && s->cap < FULL_READ)) {
-			s->cap = s->in ? FULL_READ : FIRST_READ; // an answer that fills the small buffer gets the large one
+			s->cap = s->in ? FULL_READ
+			               : FIRST_READ; // an answer that fills the small buffer gets the large one
 			s->in = heap_realloc(s->in, s->cap);
 		}
 		s->at = s->end = 0;
@@ -296,11 +302,13 @@ static bool advance(struct http_stream_in *s, int64_t deadline, struct error *er
 		http_parser_pause(&s->parser, 0);
 	else if (HTTP_PARSER_ERRNO(&s->parser) != HPE_OK || (end && !s->done)) {
 		if (s->too_large)
-			return error_set(err, "net/http: server response headers exceeded %d bytes; aborted", HTTP1_MAX_HEAD);
+			return error_set(err, "net/http: server response headers exceeded %d bytes; aborted",
+			                 HTTP1_MAX_HEAD);
 		if (end)
 			error_set(err, "unexpected EOF");
 		else
-			error_set(err, "malformed HTTP response: %s", http_errno_description(HTTP_PARSER_ERRNO(&s->parser)));
+			error_set(err, "malformed HTTP response: %s",
+			          http_errno_description(HTTP_PARSER_ERRNO(&s->parser)));
 		err->sys = end ? ECONNRESET : EPROTO;
 		return false;
 	}
@@ -406,7 +414,8 @@ static bool build_head(struct http_client *c, const struct http_call *call, cons
 	for (size_t i = 0; i < call->headers.n; i++) {
 		const struct http_header *h = &call->headers.v[i];
 		if (!http1_value_ok(h->value) || !http1_token_ok(h->name))
-			return error_set(err, "net/http: invalid header field value for \"" STR_FMT "\"", STR_ARG(h->name));
+			return error_set(err, "net/http: invalid header field value for \"" STR_FMT "\"",
+			                 STR_ARG(h->name));
 		buf_add(b, h->name);
 		buf_add(b, S(": "));
 		buf_add(b, h->value);
@@ -431,7 +440,8 @@ static bool idempotent(const char *method)
 }
 
 // One exchange on one connection up to the end of the answer's head.
-static bool exchange(struct http_stream_in *s, const struct http_call *call, str head, int64_t deadline, struct error *err)
+static bool exchange(struct http_stream_in *s, const struct http_call *call, str head, int64_t deadline,
+                     struct error *err)
 {
 	// Small requests go out in one piece: one TLS record, one segment.
 	struct error write_err = { 0 };
@@ -442,7 +452,8 @@ static bool exchange(struct http_stream_in *s, const struct http_call *call, str
 		buf_add(&b, call->body);
 		sent = transport_write(s->t, buf_str(&b), deadline, &write_err);
 	} else {
-		sent = transport_write(s->t, head, deadline, &write_err) && transport_write(s->t, call->body, deadline, &write_err);
+		sent = transport_write(s->t, head, deadline, &write_err) &&
+		       transport_write(s->t, call->body, deadline, &write_err);
 	}
 	if (!sent && write_err.sys == ETIMEDOUT) {
 		*err = write_err;
@@ -484,7 +495,7 @@ static bool resolve(struct http_client *c, struct arena *a, str path, struct tar
 	if (g->own)
 		g->unix_path = c->unix_path;
 	if (c->o.use_proxy_env && !g->unix_path)
-		g->proxied = proxy_for(a, proxy_getenv, NULL, g->tls, g->host, g->port, &g->proxy);
+		g->proxied = http_proxy_for(a, http_proxy_getenv, NULL, g->tls, g->host, g->port, &g->proxy);
 	snprintf(g->key, sizeof(g->key), "%d %d %d " STR_FMT, g->tls, g->port, g->proxied, STR_ARG(g->host));
 	return true;
 }
@@ -492,20 +503,23 @@ static bool resolve(struct http_client *c, struct arena *a, str path, struct tar
 static void explain(struct error *err, const char *method, const struct target *g)
 {
 	if (err->sys == ETIMEDOUT && str_has_prefix(error_str(err), S("read")))
-		snprintf(err->text, sizeof(err->text), "context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
+		snprintf(err->text, sizeof(err->text),
+		         "context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
 	char name[16] = "";
-	for (size_t i = 0; method[i] && i < sizeof(name) - 1; i++)
+	for (size_t i = 0; i < sizeof(name) - 1 && method[i]; i++)
 		name[i] = (char)(i && method[i] >= 'A' && method[i] <= 'Z' ? method[i] | 0x20 : method[i]);
 	_cleanup_buf_ struct buf host = { 0 };
 	host_header(&host, g);
 	int sys = err->sys;
-	error_wrap(err, "%s \"%s://" STR_FMT STR_FMT "\"", name, g->tls ? "https" : "http", STR_ARG(buf_str(&host)), STR_ARG(str_sub(g->path, 0, 400)));
+	error_wrap(err, "%s \"%s://" STR_FMT STR_FMT "\"", name, g->tls ? "https" : "http", STR_ARG(buf_str(&host)),
+	           STR_ARG(str_sub(g->path, 0, 400)));
 	err->sys = sys;
 }
 
 // One request to one target; a connection that was kept alive and turns out to be dead is replaced once.
-static struct http_stream_in *open_once(struct http_client *c, struct arena *a, const struct http_call *call, const char *method,
-                                        const struct target *g, int64_t deadline, struct http_answer *answer, struct error *err)
+static struct http_stream_in *open_once(struct http_client *c, struct arena *a, const struct http_call *call,
+                                        const char *method, const struct target *g, int64_t deadline,
+                                        struct http_answer *answer, struct error *err)
 {
 	_cleanup_buf_ struct buf head = { 0 };
 	if (!build_head(c, call, g, method, &head, err))
@@ -567,8 +581,8 @@ static str redirect_url(struct arena *a, const struct target *g, str location)
 	return arena_dup(a, buf_str(&b));
 }
 
-static struct http_stream_in *open_following(struct http_client *c, struct arena *a, const struct http_call *call, int64_t deadline,
-                                             struct http_answer *answer, struct error *err)
+static struct http_stream_in *open_following(struct http_client *c, struct arena *a, const struct http_call *call,
+                                             int64_t deadline, struct http_answer *answer, struct error *err)
 {
 	struct http_call now = *call;
 	const char *method = call->method ? call->method : "GET";
@@ -587,7 +601,8 @@ static struct http_stream_in *open_following(struct http_client *c, struct arena
 			return s;
 		if (left == 0) {
 			http_stream_in_close(s);
-			error_set(err, "%s \"" STR_FMT "\": stopped after %d redirects", method, STR_ARG(str_sub(location, 0, 400)), call->max_redirects);
+			error_set(err, "%s \"" STR_FMT "\": stopped after %d redirects", method,
+			          STR_ARG(str_sub(location, 0, 400)), call->max_redirects);
 			return NULL;
 		}
 		str next = redirect_url(a, &g, location);
@@ -603,7 +618,8 @@ static struct http_stream_in *open_following(struct http_client *c, struct arena
 		if (!str_eq_nocase(to.host, g.host) || to.port != g.port || to.tls != g.tls) {
 			struct http_headers kept = { 0 }; // credentials are meant for the host they were given for
 			for (size_t i = 0; i < now.headers.n; i++)
-				if (!str_eq_nocase(now.headers.v[i].name, S("authorization")) && !str_eq_nocase(now.headers.v[i].name, S("cookie")))
+				if (!str_eq_nocase(now.headers.v[i].name, S("authorization")) &&
+				    !str_eq_nocase(now.headers.v[i].name, S("cookie")))
 					http_header_add(a, &kept, now.headers.v[i].name, now.headers.v[i].value);
 			now.headers = kept;
 		}
@@ -623,13 +639,14 @@ static int64_t call_deadline(const struct http_client *c, const struct http_call
 	return transport_deadline(ms > 0 ? ms : 60000);
 }
 
-struct http_stream_in *http_client_open(struct http_client *c, struct arena *a, const struct http_call *call, struct http_answer *head,
-                                        struct error *err)
+struct http_stream_in *http_client_open(struct http_client *c, struct arena *a, const struct http_call *call,
+                                        struct http_answer *head, struct error *err)
 {
 	return open_following(c, a, call, call_deadline(c, call), head, err);
 }
 
-bool http_client_do(struct http_client *c, struct arena *a, const struct http_call *call, struct http_answer *out, struct error *err)
+bool http_client_do(struct http_client *c, struct arena *a, const struct http_call *call, struct http_answer *out,
+                    struct error *err)
 {
 	int64_t deadline = call_deadline(c, call);
 	size_t limit = c->o.max_body ? c->o.max_body : (size_t)512 << 20;
@@ -640,13 +657,15 @@ bool http_client_do(struct http_client *c, struct arena *a, const struct http_ca
 	bool ok = true;
 	uint64_t announced;
 	if (str_to_u64(http_header(&out->headers, S("content-length")), &announced) && !s->is_head)
-		buf_reserve(&body, MIN(announced + 1, (uint64_t)1 << 20)); // more grows as it comes, whatever was announced
+		buf_reserve(&body,
+		            MIN(announced + 1, (uint64_t)1 << 20)); // more grows as it comes, whatever was announced
 	while (ok && !(s->done && s->body.n == 0)) {
 		if (s->body.n == 0 && !advance(s, deadline, err)) {
 			s->broken = true;
 			int sys = err->sys;
 			if (sys == ETIMEDOUT)
-				error_set(err, "context deadline exceeded (Client.Timeout or context cancellation while reading body)");
+				error_set(err, "context deadline exceeded (Client.Timeout or context cancellation "
+				               "while reading body)");
 			ok = error_wrap(err, "reading the answer's body");
 			err->sys = sys;
 		}

@@ -28,7 +28,9 @@ static void start(struct fixture *f, const char *const (*connections)[8], size_t
 	struct error err = { 0 };
 	*f = (struct fixture){ .a = arena_new(0), .s = { .connections = connections, .n = n } };
 	test_script_start(&f->s);
-	struct http_client_opts o = { .base_url = arena_printf(f->a, "http://127.0.0.1:%d", f->s.port), .timeout_ms = 3000, .max_body = 1 << 20 };
+	struct http_client_opts o = { .base_url = arena_printf(f->a, "http://127.0.0.1:%d", f->s.port),
+		                      .timeout_ms = 3000,
+		                      .max_body = 1 << 20 };
 	f->c = http_client_new(&o, &err);
 	assert_non_null(f->c);
 }
@@ -46,7 +48,8 @@ static void keeps_connections(void **state)
 	struct fixture f;
 	static const char *const script[][8] = { {
 		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Mixed-Case:  a b \r\n\r\nhello",
-		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n",
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nTransfer-Encoding: "
+		"chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n",
 		"HTTP/1.1 204 No Content\r\n\r\n",
 		"HTTP/1.1 200 OK\r\n\r\nuntil the end",
@@ -58,7 +61,8 @@ static void keeps_connections(void **state)
 	assert_int_equal(an.status, 200);
 	assert_str(an.body, "hello");
 	assert_str(http_header(&an.headers, S("x-mixed-case")), "a b");
-	assert_true(http_client_do(f.c, f.a, &(struct http_call){ .method = "POST", .path = S("/api"), .body = S("{}") }, &an, &err));
+	assert_true(http_client_do(
+	        f.c, f.a, &(struct http_call){ .method = "POST", .path = S("/api"), .body = S("{}") }, &an, &err));
 	assert_int_equal(an.status, 201);
 	assert_str(an.body, "abcdefg");
 	assert_true(http_client_do(f.c, f.a, &(struct http_call){ .method = "HEAD", .path = S("/h") }, &an, &err));
@@ -117,11 +121,14 @@ static void refuses_bad_answers(void **state)
 	struct error err = { 0 };
 	struct http_answer an;
 	for (int i = 0; i < 5; i++)
-		assert_false(http_client_do(f.c, f.a, &(struct http_call){ .method = "GET", .path = S("/") }, &an, &err));
+		assert_false(
+		        http_client_do(f.c, f.a, &(struct http_call){ .method = "GET", .path = S("/") }, &an, &err));
 	// Nothing that would let a caller's text make headers of its own.
 	struct http_header evil = { S("x"), S("1\r\nAuthorization: me") };
-	assert_false(http_client_do(f.c, f.a, &(struct http_call){ .method = "GET", .path = S("/"), .headers = { &evil, 1 } }, &an, &err));
-	assert_false(http_client_do(f.c, f.a, &(struct http_call){ .method = "GET", .path = S("/ HTTP/1.1\r\nX: y") }, &an, &err));
+	assert_false(http_client_do(
+	        f.c, f.a, &(struct http_call){ .method = "GET", .path = S("/"), .headers = { &evil, 1 } }, &an, &err));
+	assert_false(http_client_do(f.c, f.a, &(struct http_call){ .method = "GET", .path = S("/ HTTP/1.1\r\nX: y") },
+	                            &an, &err));
 	stop(&f);
 }
 
@@ -134,7 +141,7 @@ static void limits_bodies(void **state)
 	memset(big + n, 'x', sizeof(big) - (size_t)n - 1);
 	static const char *script[1][8];
 	script[0][0] = big;
-	start(&f, (const char *const (*)[8])script, 1);
+	start(&f, (const char *const(*)[8])script, 1);
 	struct error err = { 0 };
 	struct http_answer an;
 	assert_false(http_client_do(f.c, f.a, &(struct http_call){ .method = "GET", .path = S("/") }, &an, &err));
@@ -180,11 +187,14 @@ static void streams(void **state)
 {
 	(void)state;
 	struct fixture f;
-	static const char *const script[][8] = { { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nline1\n\r\n6\r\nline2\n\r\n", "x" } };
+	static const char *const script[][8] = {
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nline1\n\r\n6\r\nline2\n\r\n", "x" }
+	};
 	start(&f, script, 1);
 	struct error err = { 0 };
 	struct http_answer an;
-	struct http_stream_in *s = http_client_open(f.c, f.a, &(struct http_call){ .method = "GET", .path = S("/watch") }, &an, &err);
+	struct http_stream_in *s =
+	        http_client_open(f.c, f.a, &(struct http_call){ .method = "GET", .path = S("/watch") }, &an, &err);
 	assert_non_null(s);
 	char text[64];
 	size_t n = 0;
@@ -214,22 +224,29 @@ static void explains_failures(void **state)
 	struct arena *a = arena_new(0);
 	struct error err = { 0 };
 	int port, fd = test_listen(&port);
-	struct http_client_opts o = { .base_url = arena_printf(a, "http://127.0.0.1:%d/base/", port), .timeout_ms = 100 };
+	struct http_client_opts o = { .base_url = arena_printf(a, "http://127.0.0.1:%d/base/", port),
+		                      .timeout_ms = 100 };
 	struct http_client *c = http_client_new(&o, &err);
 	struct http_answer an;
-	assert_false(http_client_do(c, a, &(struct http_call){ .method = "GET", .path = S("/x") }, &an, &err)); // nobody answers
+	assert_false(http_client_do(c, a, &(struct http_call){ .method = "GET", .path = S("/x") }, &an,
+	                            &err)); // nobody answers
 	assert_int_equal(err.sys, ETIMEDOUT);
 	assert_true(str_contains(error_str(&err), S("context deadline exceeded")));
 	assert_true(str_contains(error_str(&err), S("/base/x\"")));
 	close(fd);
 	assert_false(http_client_do(c, a, &(struct http_call){ .method = "GET", .path = S("/x") }, &an, &err));
 	assert_int_equal(err.sys, ECONNREFUSED);
-	assert_str(error_str(&err), arena_printf(a, "Get \"http://127.0.0.1:%d/base/x\": dial tcp 127.0.0.1:%d: connect: connection refused", port, port).p);
+	assert_str(error_str(&err),
+	           arena_printf(
+	                   a, "Get \"http://127.0.0.1:%d/base/x\": dial tcp 127.0.0.1:%d: connect: connection refused",
+	                   port, port)
+	                   .p);
 	http_client_free(c);
 	o = (struct http_client_opts){ .base_url = S("http://localhost"), .unix_path = "/nonexistent/x.sock" };
 	c = http_client_new(&o, &err);
 	assert_false(http_client_do(c, a, &(struct http_call){ .method = "GET", .path = S("/x") }, &an, &err));
-	assert_str(error_str(&err), "Get \"http://localhost/x\": dial unix /nonexistent/x.sock: connect: no such file or directory");
+	assert_str(error_str(&err),
+	           "Get \"http://localhost/x\": dial unix /nonexistent/x.sock: connect: no such file or directory");
 	http_client_free(c);
 	assert_null(http_client_new(&(struct http_client_opts){ .base_url = S("ftp://x") }, &err));
 	arena_free(a);
@@ -248,29 +265,31 @@ static void obeys_proxies(void **state)
 {
 	(void)state;
 	struct arena *a = arena_new(0);
-	static const char *const env[] = { "HTTPS_PROXY", "http://me:s%40cret@proxy.example:3128", "http_proxy", "plain.example:8080",
-		"NO_PROXY", "10.0.0.0/8, .svc,example.org,only.port:444,fd00::/8", NULL };
+	static const char *const env[] = { "HTTPS_PROXY", "http://me:s%40cret@proxy.example:3128",
+		                           "http_proxy",  "plain.example:8080",
+		                           "NO_PROXY",    "10.0.0.0/8, .svc,example.org,only.port:444,fd00::/8",
+		                           NULL };
 	void *ctx = (void *)(uintptr_t)env;
 	struct http_proxy p;
-	assert_true(proxy_for(a, test_env, ctx, true, S("registry.example.com"), 443, &p));
+	assert_true(http_proxy_for(a, test_env, ctx, true, S("registry.example.com"), 443, &p));
 	assert_str(p.url.host, "proxy.example");
 	assert_int_equal(p.url.port, 3128);
 	assert_str(p.authorization, "Basic bWU6c0BjcmV0");
-	assert_true(proxy_for(a, test_env, ctx, false, S("registry.example.com"), 80, &p));
+	assert_true(http_proxy_for(a, test_env, ctx, false, S("registry.example.com"), 80, &p));
 	assert_str(p.url.host, "plain.example");
-	assert_false(proxy_for(a, test_env, ctx, true, S("10.2.3.4"), 443, &p));
-	assert_true(proxy_for(a, test_env, ctx, true, S("11.2.3.4"), 443, &p));
-	assert_false(proxy_for(a, test_env, ctx, true, S("fd12::1"), 443, &p));
-	assert_false(proxy_for(a, test_env, ctx, true, S("a.svc"), 443, &p));
-	assert_true(proxy_for(a, test_env, ctx, true, S("svc"), 443, &p));
-	assert_false(proxy_for(a, test_env, ctx, true, S("example.org"), 443, &p));
-	assert_false(proxy_for(a, test_env, ctx, true, S("x.example.org"), 443, &p));
-	assert_true(proxy_for(a, test_env, ctx, true, S("badexample.org"), 443, &p));
-	assert_false(proxy_for(a, test_env, ctx, true, S("only.port"), 444, &p));
-	assert_true(proxy_for(a, test_env, ctx, true, S("only.port"), 443, &p));
-	assert_false(proxy_for(a, test_env, ctx, true, S("127.0.0.1"), 443, &p));
-	assert_false(proxy_for(a, test_env, ctx, true, S("::1"), 443, &p));
-	assert_false(proxy_for(a, test_env, ctx, true, S("localhost"), 443, &p));
+	assert_false(http_proxy_for(a, test_env, ctx, true, S("10.2.3.4"), 443, &p));
+	assert_true(http_proxy_for(a, test_env, ctx, true, S("11.2.3.4"), 443, &p));
+	assert_false(http_proxy_for(a, test_env, ctx, true, S("fd12::1"), 443, &p));
+	assert_false(http_proxy_for(a, test_env, ctx, true, S("a.svc"), 443, &p));
+	assert_true(http_proxy_for(a, test_env, ctx, true, S("svc"), 443, &p));
+	assert_false(http_proxy_for(a, test_env, ctx, true, S("example.org"), 443, &p));
+	assert_false(http_proxy_for(a, test_env, ctx, true, S("x.example.org"), 443, &p));
+	assert_true(http_proxy_for(a, test_env, ctx, true, S("badexample.org"), 443, &p));
+	assert_false(http_proxy_for(a, test_env, ctx, true, S("only.port"), 444, &p));
+	assert_true(http_proxy_for(a, test_env, ctx, true, S("only.port"), 443, &p));
+	assert_false(http_proxy_for(a, test_env, ctx, true, S("127.0.0.1"), 443, &p));
+	assert_false(http_proxy_for(a, test_env, ctx, true, S("::1"), 443, &p));
+	assert_false(http_proxy_for(a, test_env, ctx, true, S("localhost"), 443, &p));
 	arena_free(a);
 }
 
@@ -290,8 +309,10 @@ static void parses_urls(void **state)
 	assert_int_equal(u.port, 80);
 	assert_str(u.path, "/");
 	assert_str(u.query, "q");
-	static const char *const bad[] = { "", "host", "http://", "http://:80/", "http://h:0", "http://h:65536", "http://h:x", "http://[::1", "http://[::1]x",
-		"http://a b/", "http://h/\r\nx" };
+	static const char *const bad[] = {
+		"",           "host",        "http://",       "http://:80/", "http://h:0",    "http://h:65536",
+		"http://h:x", "http://[::1", "http://[::1]x", "http://a b/", "http://h/\r\nx"
+	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_false(http_url_parse(a, str_c(bad[i]), &u, &err));
 	struct http_params p;
@@ -315,9 +336,11 @@ static void parses_urls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(keeps_connections), cmocka_unit_test(retries_only_what_is_safe), cmocka_unit_test(refuses_bad_answers),
-		cmocka_unit_test(limits_bodies), cmocka_unit_test(follows_redirects), cmocka_unit_test(streams),
-		cmocka_unit_test(explains_failures), cmocka_unit_test(obeys_proxies), cmocka_unit_test(parses_urls),
+		cmocka_unit_test(keeps_connections),   cmocka_unit_test(retries_only_what_is_safe),
+		cmocka_unit_test(refuses_bad_answers), cmocka_unit_test(limits_bodies),
+		cmocka_unit_test(follows_redirects),   cmocka_unit_test(streams),
+		cmocka_unit_test(explains_failures),   cmocka_unit_test(obeys_proxies),
+		cmocka_unit_test(parses_urls),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

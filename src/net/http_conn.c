@@ -51,10 +51,13 @@ static void on_deadline(uv_timer_t *t)
 		while (list->next != list && list->next->at <= now) {
 			struct http_deadline *d = list->next;
 			if (d->exchange) {
-				struct http_exchange *x = (struct http_exchange *)(void *)((char *)d - offsetof(struct http_exchange, dl));
+				struct http_exchange *x =
+				        (struct http_exchange *)(void *)((char *)d -
+				                                         offsetof(struct http_exchange, dl));
 				http_exchange_expired(x);
 			} else {
-				http_conn_expired((struct http_conn *)(void *)((char *)d - offsetof(struct http_conn, dl)));
+				http_conn_expired(
+				        (struct http_conn *)(void *)((char *)d - offsetof(struct http_conn, dl)));
 			}
 			if (list->next == d) // nobody had a better idea
 				http_deadline_set(l, d, HTTP_DL_NONE, false);
@@ -165,7 +168,8 @@ static bool send_stash(struct http_conn *c)
 {
 	while (c->stash.n > c->stash_at) {
 		size_t left = c->stash.n - c->stash_at;
-		ssize_t n = c->fd < 0 ? (ssize_t)left : send(c->fd, c->stash.p + c->stash_at, left, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = c->fd < 0 ? (ssize_t)left
+		                      : send(c->fd, c->stash.p + c->stash_at, left, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
@@ -216,7 +220,8 @@ static void send_output(struct http_conn *c)
 		l->gathering = NULL;
 		if (l->wire.n == 0 || c->dead)
 			break;
-		ssize_t n = c->fd < 0 ? (ssize_t)l->wire.n : send(c->fd, l->wire.p, l->wire.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n =
+		        c->fd < 0 ? (ssize_t)l->wire.n : send(c->fd, l->wire.p, l->wire.n, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
 			http_conn_kill(c);
 			break;
@@ -310,8 +315,8 @@ void http_conn_input(struct http_conn *c, str bytes)
 
 static bool looks_like_http(str s)
 {
-	return str_has_prefix(s, S("GET /")) || str_has_prefix(s, S("HEAD ")) || str_has_prefix(s, S("POST ")) || str_has_prefix(s, S("PUT /")) ||
-	       str_has_prefix(s, S("OPTIO"));
+	return str_has_prefix(s, S("GET /")) || str_has_prefix(s, S("HEAD ")) || str_has_prefix(s, S("POST ")) ||
+	       str_has_prefix(s, S("PUT /")) || str_has_prefix(s, S("OPTIO"));
 }
 
 static bool handshake(struct http_conn *c)
@@ -334,7 +339,8 @@ static bool handshake(struct http_conn *c)
 		if (SSL_in_before(c->ssl) || looks_like_http(first)) {
 			if (looks_like_http(first)) { // as Go's server answers it
 				buf_clear(&c->stash);
-				buf_add(&c->stash, S("HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"));
+				buf_add(&c->stash, S("HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to "
+				                     "an HTTPS server.\n"));
 			}
 		}
 		send_stash(c); // the alert

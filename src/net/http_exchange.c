@@ -220,7 +220,8 @@ void http_reply(struct http_exchange *x, int status, const struct http_headers *
 		http_out_add(&x->out, body);
 }
 
-void http_reply_ref(struct http_exchange *x, int status, const struct http_headers *headers, str body, void (*release)(void *), void *ctx)
+void http_reply_ref(struct http_exchange *x, int status, const struct http_headers *headers, str body,
+                    void (*release)(void *), void *ctx)
 {
 	if (x->answered || x->conn->dead || !has_body(status) || x->head_only) {
 		if (!x->answered && !x->conn->dead) {

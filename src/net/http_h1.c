@@ -133,8 +133,13 @@ static int on_complete(http_parser *p)
 static const http_parser_settings *settings(void)
 {
 	static const http_parser_settings s = {
-		.on_message_begin = on_begin, .on_url = on_url, .on_header_field = on_name, .on_header_value = on_value,
-		.on_headers_complete = on_headers_complete, .on_body = on_body, .on_message_complete = on_complete,
+		.on_message_begin = on_begin,
+		.on_url = on_url,
+		.on_header_field = on_name,
+		.on_header_value = on_value,
+		.on_headers_complete = on_headers_complete,
+		.on_body = on_body,
+		.on_message_complete = on_complete,
 	};
 	return &s;
 }
@@ -164,8 +169,8 @@ void http_h1_refuse(struct http_conn *c, int status)
 		return;
 	x->dispatched = x->answered = x->ended = true;
 	int n = snprintf(text, sizeof(text),
-	                 "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n%d %s", status,
-	                 http_status_text(status), status, http_status_text(status));
+	                 "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n%d %s",
+	                 status, http_status_text(status), status, http_status_text(status));
 	http_out_add(&x->out, str_n(text, (size_t)n));
 	http1_clear(&c->head);
 	http_deadline_set(c->loop, &c->dl, HTTP_DL_NONE, false);
@@ -192,7 +197,10 @@ static void parse(struct http_conn *c, str bytes)
 		if (e == HPE_PAUSED) {
 			http_parser_pause(&c->parser, 0);
 		} else if (e != HPE_OK) {
-			http_h1_refuse(c, c->bad ? c->bad : e == HPE_HEADER_OVERFLOW ? 431 : e == HPE_INVALID_VERSION ? 505 : 400);
+			http_h1_refuse(c, c->bad                     ? c->bad
+			                  : e == HPE_HEADER_OVERFLOW ? 431
+			                  : e == HPE_INVALID_VERSION ? 505
+			                                             : 400);
 			return;
 		}
 		bytes = str_from(bytes, used);

@@ -46,8 +46,8 @@ static void add_header(struct http_exchange *x, str name, str value)
 	h->v[h->n++] = (struct http_header){ name, value };
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t flags,
-                     void *user)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name, nghttp2_rcbuf *value,
+                     uint8_t flags, void *user)
 {
 	struct http_exchange *x = exchange_of(session, frame->hd.stream_id);
 	(void)flags;
@@ -108,7 +108,8 @@ static void head_arrived(nghttp2_session *session, struct http_exchange *x)
 		x->in.body_too_large = n > x->conn->loop->server->o.max_body;
 	}
 	if (!x->in.body_too_large && str_eq_nocase(http_header(&x->in.headers, S("expect")), S("100-continue"))) {
-		nghttp2_nv nv = { (uint8_t *)(uintptr_t)":status", (uint8_t *)(uintptr_t)"100", 7, 3, NGHTTP2_NV_FLAG_NONE };
+		nghttp2_nv nv = { (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "100", 7, 3,
+			          NGHTTP2_NV_FLAG_NONE };
 		nghttp2_submit_headers(session, NGHTTP2_FLAG_NONE, x->stream, NULL, &nv, 1, NULL);
 	}
 }
@@ -123,7 +124,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 		return 0;
 	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
 		x->complete = true;
-	if (frame->hd.type == NGHTTP2_DATA && frame->hd.length == 0 && !x->complete && ++x->empty_frames > MAX_EMPTY_FRAMES) {
+	if (frame->hd.type == NGHTTP2_DATA && frame->hd.length == 0 && !x->complete &&
+	    ++x->empty_frames > MAX_EMPTY_FRAMES) {
 		nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM);
 		return 0;
 	}
@@ -181,7 +183,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 {
 	struct http_conn *c = user;
 	// Answered before the request had ended: the client is told to stop sending the rest (RFC 9113, section 8.1).
-	if (c->early && frame->hd.flags & NGHTTP2_FLAG_END_STREAM && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+	if (c->early && frame->hd.flags & NGHTTP2_FLAG_END_STREAM &&
+	    (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 	    nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
 		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
 	return 0;
@@ -189,7 +192,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 
 // --- Answers ---
 
-static ssize_t on_read(nghttp2_session *session, int32_t stream, uint8_t *to, size_t n, uint32_t *flags, nghttp2_data_source *source, void *user)
+static ssize_t on_read(nghttp2_session *session, int32_t stream, uint8_t *to, size_t n, uint32_t *flags,
+                       nghttp2_data_source *source, void *user)
 {
 	struct http_exchange *x = source->ptr;
 	(void)session, (void)stream, (void)to, (void)user;
@@ -204,7 +208,8 @@ static ssize_t on_read(nghttp2_session *session, int32_t stream, uint8_t *to, si
 	return (ssize_t)n;
 }
 
-static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t n, nghttp2_data_source *source, void *user)
+static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t n,
+                        nghttp2_data_source *source, void *user)
 {
 	struct http_conn *c = user;
 	struct http_exchange *x = source->ptr;
@@ -254,18 +259,21 @@ static nghttp2_nv pair(str name, str value, uint8_t flags)
 // Headers that belong to one connection of HTTP/1.1 (RFC 9113, section 8.2.2).
 static bool hop_by_hop(str name)
 {
-	return str_eq_nocase(name, S("connection")) || str_eq_nocase(name, S("transfer-encoding")) || str_eq_nocase(name, S("keep-alive")) ||
-	       str_eq_nocase(name, S("upgrade")) || str_eq_nocase(name, S("proxy-connection"));
+	return str_eq_nocase(name, S("connection")) || str_eq_nocase(name, S("transfer-encoding")) ||
+	       str_eq_nocase(name, S("keep-alive")) || str_eq_nocase(name, S("upgrade")) ||
+	       str_eq_nocase(name, S("proxy-connection"));
 }
 
 void http_h2_head(struct http_exchange *x, int status, const struct http_headers *headers, int64_t length)
 {
 	struct http_conn *c = x->conn;
-	nghttp2_nv few[32], *nv = headers->n + 4 <= ARRAY_LEN(few) ? few : ARENA_ARRAY(x->in.arena, nghttp2_nv, headers->n + 4);
+	nghttp2_nv few[32],
+	        *nv = headers->n + 4 <= ARRAY_LEN(few) ? few : ARENA_ARRAY(x->in.arena, nghttp2_nv, headers->n + 4);
 	size_t n = 0;
 	bool date = false;
 	const uint8_t constant = NGHTTP2_NV_FLAG_NO_COPY_NAME;
-	char code[4] = { (char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10), (char)('0' + status % 10) }, digits[24];
+	char code[4] = { (char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10), (char)('0' + status % 10) },
+	     digits[24];
 	nv[n++] = pair(S(":status"), str_n(code, 3), constant);
 	for (size_t i = 0; i < headers->n; i++) {
 		str name = headers->v[i].name, value = headers->v[i].value;
@@ -358,7 +366,8 @@ void http_h2_input(struct http_conn *c, str bytes)
 	ssize_t n = nghttp2_session_mem_recv(c->h2, (const uint8_t *)bytes.p, bytes.n);
 	if (n < 0) {
 		// Protocol errors have queued a GOAWAY and do not come here; this is a flood, or no HTTP/2 at all.
-		nghttp2_session_terminate_session(c->h2, n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+		nghttp2_session_terminate_session(c->h2, n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
+		                                                                  : NGHTTP2_PROTOCOL_ERROR);
 		c->discard = true;
 	}
 	http_conn_dirty(c);
@@ -396,7 +405,8 @@ void http_h2_after_flush(struct http_conn *c)
 void http_h2_drain(struct http_conn *c, bool last)
 {
 	if (last)
-		nghttp2_submit_goaway(c->h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->h2), NGHTTP2_NO_ERROR, NULL, 0);
+		nghttp2_submit_goaway(c->h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->h2),
+		                      NGHTTP2_NO_ERROR, NULL, 0);
 	else
 		nghttp2_submit_shutdown_notice(c->h2);
 	http_conn_dirty(c);

@@ -92,7 +92,8 @@ void http_pool_run(struct http_pool *p, struct http_loop *l, void (*work)(void *
 		if (rc == 0)
 			p->threads++;
 		else
-			log_warn("http: cannot start a thread: %s", strerrordesc_np(rc)); // those that there are will come to it
+			log_warn("http: cannot start a thread: %s",
+			         strerrordesc_np(rc)); // those that there are will come to it
 	}
 	pthread_cond_signal(&p->work);
 	pthread_mutex_unlock(&p->lock);

@@ -18,6 +18,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "net/http_server_internal.h"
+#include "net/transport.h"
 
 enum { BACKLOG = 4096, ACCEPTS_PER_ROUND = 64, RETRY_MS = 50, NOTICE_MS = 100 };
 
@@ -82,7 +83,8 @@ static void on_timer_closed(uv_handle_t *h)
 	free(h->data);
 }
 
-struct http_timer *http_timer_start(struct http_loop *l, int64_t after_ms, int64_t repeat_ms, void (*fn)(void *ctx), void *ctx)
+struct http_timer *http_timer_start(struct http_loop *l, int64_t after_ms, int64_t repeat_ms, void (*fn)(void *ctx),
+                                    void *ctx)
 {
 	struct http_timer *t = HEAP_NEW(struct http_timer);
 	t->fn = fn;
@@ -337,20 +339,21 @@ static int listen_unix(const char *path, struct error *err)
 	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(path);
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || chmod(path, 0600) < 0 || listen(fd, BACKLOG) < 0) {
+	if (fd < 0 || bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || chmod(path, 0600) < 0 ||
+	    listen(fd, BACKLOG) < 0) {
 		error_errno(err, "listen unix %s", path);
 		return -1;
 	}
-	int result = fd;
-	fd = -1;
-	return result;
+	return transport_take(&fd);
 }
 
 static int listen_tcp(const char *address, int port, struct error *err)
 {
 	char service[12];
 	snprintf(service, sizeof(service), "%d", port);
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE }, *list;
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+		                  .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE },
+	                *list;
 	int rc = getaddrinfo(address, service, &hints, &list);
 	if (rc != 0) {
 		error_set(err, "listen tcp %s:%d: %s", address, port, gai_strerror(rc));
@@ -367,9 +370,7 @@ static int listen_tcp(const char *address, int port, struct error *err)
 	freeaddrinfo(list);
 	if (!ok)
 		return -1;
-	int result = fd;
-	fd = -1;
-	return result;
+	return transport_take(&fd);
 }
 
 static int port_of(int fd)

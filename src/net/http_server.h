@@ -19,32 +19,32 @@ struct http_loop;
 struct http_exchange;
 
 struct http_request_in {
-	struct arena *arena;      // lives until the exchange is over
-	str method;               // "GET"
-	str target;               // as sent
-	str path;                 // still percent-encoded, without query
-	str query;                // without '?'
+	struct arena *arena; // lives until the exchange is over
+	str method;          // "GET"
+	str target;          // as sent
+	str path;            // still percent-encoded, without query
+	str query;           // without '?'
 	struct http_headers headers;
 	str body;
-	bool body_too_large;      // body was cut: more than max_body arrived (the handler answers 413 in API words)
+	bool body_too_large;         // body was cut: more than max_body arrived (the handler answers 413 in API words)
 	const struct tls_peer *peer; // NULL without TLS or without a client certificate
-	str remote_address;       // "127.0.0.1:4242"
-	int http_version;         // 1 or 2
+	str remote_address;          // "127.0.0.1:4242"
+	int http_version;            // 1 or 2
 	bool http10;
 };
 
 struct http_server_opts {
-	const char *address;      // "0.0.0.0", "::", ... ; NULL: none
-	int port;                 // 0: the system chooses; http_server_port tells
-	const char *unix_path;    // instead of address
-	int listen_fd;            // an inherited listening socket; 0: none (socket passing by the supervisor)
-	int loops;                // threads; 0: one per core (at most 16)
-	struct tls_context *tls;  // NULL: plain text
-	size_t max_body;          // 0: 3 MiB, as upstream
-	int header_timeout_ms;    // 0: 32 s
-	int idle_timeout_ms;      // 0: 180 s
-	int write_timeout_ms;     // 0: 60 s
-	int max_connections;      // 0: 20,000
+	const char *address;     // "0.0.0.0", "::", ... ; NULL: none
+	int port;                // 0: the system chooses; http_server_port tells
+	const char *unix_path;   // instead of address
+	int listen_fd;           // an inherited listening socket; 0: none (socket passing by the supervisor)
+	int loops;               // threads; 0: one per core (at most 16)
+	struct tls_context *tls; // NULL: plain text
+	size_t max_body;         // 0: 3 MiB, as upstream
+	int header_timeout_ms;   // 0: 32 s
+	int idle_timeout_ms;     // 0: 180 s
+	int write_timeout_ms;    // 0: 60 s
+	int max_connections;     // 0: 20,000
 	void (*handle)(struct http_exchange *x, void *ctx);
 	void *ctx;
 };
@@ -65,7 +65,8 @@ void http_exchange_set(struct http_exchange *x, void *data, void (*on_close)(str
 // The whole answer. Body bytes are copied. Content-Length and Date are added. HEAD sends no body.
 void http_reply(struct http_exchange *x, int status, const struct http_headers *headers, str body);
 // The same without a copy: `body` stays valid until release(ctx) is called (from this loop).
-void http_reply_ref(struct http_exchange *x, int status, const struct http_headers *headers, str body, void (*release)(void *), void *ctx);
+void http_reply_ref(struct http_exchange *x, int status, const struct http_headers *headers, str body,
+                    void (*release)(void *), void *ctx);
 
 // A streamed answer (chunked, or HTTP/2 DATA).
 void http_stream_start(struct http_exchange *x, int status, const struct http_headers *headers);
@@ -92,8 +93,10 @@ void http_tunnel_close(struct http_exchange *x);
 void http_loop_post(struct http_loop *l, void (*fn)(void *ctx), void *ctx);
 // Runs work(ctx) on a thread of a pool, then done(ctx) on the loop. For what blocks (a request to a kubelet, a webhook).
 void http_loop_work(struct http_loop *l, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx);
-// A timer on the loop; only from its thread. repeat_ms 0: once. Cancel frees it, also from within fn.
-struct http_timer *http_timer_start(struct http_loop *l, int64_t after_ms, int64_t repeat_ms, void (*fn)(void *ctx), void *ctx);
+// A timer on the loop; only from its thread. repeat_ms 0: once. Every timer ends with http_timer_cancel, also one that has
+// fired; it may be called from within fn, and frees it.
+struct http_timer *http_timer_start(struct http_loop *l, int64_t after_ms, int64_t repeat_ms, void (*fn)(void *ctx),
+                                    void *ctx);
 void http_timer_cancel(struct http_timer *t);
 // Stable index of this loop (0..count-1), for per-loop data.
 size_t http_loop_index(const struct http_loop *l);

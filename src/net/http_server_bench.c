@@ -8,13 +8,16 @@
 #include "base/heap.h"
 #include "net/http_server.h"
 
-struct content { str small, big; };
+struct content {
+	str small, big;
+};
 
 static void handle(struct http_exchange *x, void *ctx)
 {
 	const struct content *c = ctx;
 	const struct http_request_in *r = http_request(x);
-	struct http_header h[] = { { S("content-type"), S("application/json") }, { S("cache-control"), S("no-cache, private") } };
+	struct http_header h[] = { { S("content-type"), S("application/json") },
+		                   { S("cache-control"), S("no-cache, private") } };
 	struct http_headers headers = { h, ARRAY_LEN(h) };
 	if (str_eq(r->path, S("/big"))) {
 		http_reply_ref(x, 200, &headers, c->big, NULL, NULL);
@@ -34,7 +37,11 @@ int main(int argc, char **argv)
 	struct content c = { { heap_calloc(1, 1024), 1024 }, { heap_calloc(1, 52000000), 52000000 } };
 	memset((char *)(uintptr_t)c.small.p, 'x', c.small.n);
 	memset((char *)(uintptr_t)c.big.p, 'y', c.big.n);
-	struct http_server_opts o = { .address = "127.0.0.1", .port = argc > 1 ? atoi(argv[1]) : 0, .handle = handle, .ctx = &c, .max_connections = 100000 };
+	struct http_server_opts o = { .address = "127.0.0.1",
+		                      .port = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0,
+		                      .handle = handle,
+		                      .ctx = &c,
+		                      .max_connections = 100000 };
 	if (argc > 3) {
 		struct tls_server_opts t = { .cert_file = argv[2], .key_file = argv[3], .http2 = true };
 		o.tls = tls_server_new(&t, &err);

@@ -23,14 +23,15 @@
 #include "net/tls_internal.h"
 
 enum {
-	HTTP_READ_SIZE = 64 * 1024,    // one recv
-	HTTP_GATHER = 48 * 1024,       // plaintext per round of encryption
-	HTTP_WIRE = 256 * 1024,        // bytes per send
-	HTTP_TURN = 2 * 1024 * 1024,   // bytes that one connection sends before others get their turn
-	HTTP_HELD = 64 * 1024,         // input that waits behind an unanswered request before reading stops
-	HTTP_MAX_STREAMS = 250,        // per connection, as upstream
+	HTTP_READ_SIZE = 64 * 1024,     // one recv
+	HTTP_GATHER = 48 * 1024,        // plaintext per round of encryption
+	HTTP_WIRE = 256 * 1024,         // bytes per send
+	HTTP_TURN = 2 * 1024 * 1024,    // bytes that one connection sends before others get their turn
+	HTTP_HELD = 64 * 1024,          // input that waits behind an unanswered request before reading stops
+	HTTP_MAX_STREAMS = 250,         // per connection, as upstream
 	HTTP_BODIES = 32 * 1024 * 1024, // request bodies of one HTTP/2 connection before its window closes
-	HTTP_ARENA = 2048, HTTP_SPARE_ARENAS = 256,
+	HTTP_ARENA = 2048,
+	HTTP_SPARE_ARENAS = 256,
 	HTTP_LINGER_MS = 2000,
 };
 
@@ -85,20 +86,20 @@ struct http_exchange {
 	struct http_out out;
 	struct buf body;
 	struct http_deadline dl;
-	uint64_t announced;   // content-length; UINT64_MAX: not known
+	uint64_t announced; // content-length; UINT64_MAX: not known
 	size_t head_bytes, header_cap;
 	uint32_t empty_frames;
-	bool dispatched;      // the handler has it
-	bool answered;        // its head has been sent or queued
-	bool ended;           // nothing follows what is queued
-	bool head_only;       // HEAD
+	bool dispatched; // the handler has it
+	bool answered;   // its head has been sent or queued
+	bool ended;      // nothing follows what is queued
+	bool head_only;  // HEAD
 	bool chunked;
 	bool tunnel, paused;
-	bool deferred;        // HTTP/2: nghttp2 waits for more
-	bool drained;         // on_drain is due
-	bool bad_head;        // HTTP/2: too large
-	bool complete;        // the request has arrived to its end
-	bool upgrade;         // the client asked for another protocol
+	bool deferred; // HTTP/2: nghttp2 waits for more
+	bool drained;  // on_drain is due
+	bool bad_head; // HTTP/2: too large
+	bool complete; // the request has arrived to its end
+	bool upgrade;  // the client asked for another protocol
 };
 
 // --- Connections ---
@@ -108,37 +109,37 @@ enum http_conn_state { HTTP_HANDSHAKE, HTTP_SNIFF, HTTP_H1, HTTP_H2, HTTP_LINGER
 struct http_conn {
 	struct tls_io io; // first: the TLS session finds us by it
 	struct http_loop *loop;
-	struct http_conn *prev, *next;   // of the loop's
+	struct http_conn *prev, *next; // of the loop's
 	struct http_conn *next_dirty;
 	uv_poll_t poll;
-	int fd;                          // -1: none (fuzzing)
+	int fd; // -1: none (fuzzing)
 	int events;
 	enum http_conn_state state;
 	SSL *ssl;
-	str wire;                        // received bytes that TLS has not taken yet
-	struct buf stash;                // bytes for the socket, from stash_at
+	str wire;         // received bytes that TLS has not taken yet
+	struct buf stash; // bytes for the socket, from stash_at
 	size_t stash_at;
 	struct http_deadline dl;
-	struct arena *arena;             // peer
+	struct arena *arena; // peer
 	struct tls_peer *peer;
 	char remote[64];
 	struct http_exchange *exchanges; // the newest first
 	size_t nexchanges;
 	bool dirty, dead, progress, draining;
-	bool any_drained;                // an on_drain is due
-	bool eof;                        // the peer has closed its side; what is queued is still sent
+	bool any_drained; // an on_drain is due
+	bool eof;         // the peer has closed its side; what is queued is still sent
 	// HTTP/1.1
 	http_parser parser;
 	struct http1_head head;
 	struct http_exchange *current;
-	struct buf held;                 // input that waits
+	struct buf held; // input that waits
 	bool close_after, discard;
-	int bad;                         // status to refuse the request with
+	int bad; // status to refuse the request with
 	size_t lingered;
 	// HTTP/2
 	nghttp2_session *h2;
 	size_t bodies, unconsumed;
-	bool early;                      // an answer began before its request had ended
+	bool early; // an answer began before its request had ended
 };
 
 // A connection on a socket (fd -1: none). Takes over the descriptor.
@@ -196,9 +197,9 @@ struct http_loop {
 	uv_loop_t uv;
 	uv_async_t async;
 	uv_prepare_t prepare;
-	uv_idle_t idle;          // running while dirty connections wait for the next round
+	uv_idle_t idle; // running while dirty connections wait for the next round
 	uv_timer_t timer;
-	uint64_t timer_due;      // 0: not running
+	uint64_t timer_due; // 0: not running
 	pthread_t thread;
 	pthread_mutex_t lock;
 	struct http_post *posts, **posts_tail; // guarded by lock

@@ -86,7 +86,10 @@ static void answers(void **state)
 	assert_true(str_contains(r, S("Content-Length: 14\r\n")) && str_has_suffix(r, S("\r\n\r\n")));
 	r = talk(t, "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", NULL);
 	assert_true(str_has_suffix(r, S("POST /echo  5 hello")));
-	r = talk(t, "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nTrailer: 1\r\n\r\n", NULL);
+	r = talk(t,
+	         "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: "
+	         "chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nTrailer: 1\r\n\r\n",
+	         NULL);
 	assert_true(str_has_suffix(r, S("POST /echo  5 abcde")));
 	// HTTP/1.0: closes by itself, unless asked; a stream's end is the connection's.
 	r = talk(t, "GET /echo HTTP/1.0\r\n\r\n", NULL);
@@ -96,17 +99,22 @@ static void answers(void **state)
 	r = talk(t, "GET /echo HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "GET /echo");
 	assert_true(str_contains(r, S("Connection: keep-alive\r\n")));
 	r = talk(t, "GET /count?3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL);
-	assert_true(str_contains(r, S("Transfer-Encoding: chunked\r\n")) && str_has_suffix(r, S("\r\n\r\n2\r\n0\n\r\n2\r\n1\n\r\n2\r\n2\n\r\n0\r\n\r\n")));
+	assert_true(str_contains(r, S("Transfer-Encoding: chunked\r\n")) &&
+	            str_has_suffix(r, S("\r\n\r\n2\r\n0\n\r\n2\r\n1\n\r\n2\r\n2\n\r\n0\r\n\r\n")));
 	r = talk(t, "GET http://x/echo?q HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL);
 	assert_true(str_has_suffix(r, S("GET /echo q 0 ")));
 	r = talk(t, "GET /status?204 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL);
-	assert_true(str_has_prefix(r, S("HTTP/1.1 204 No Content\r\n")) && !str_contains(r, S("Content-Length")) && str_has_suffix(r, S("\r\n\r\n")));
+	assert_true(str_has_prefix(r, S("HTTP/1.1 204 No Content\r\n")) && !str_contains(r, S("Content-Length")) &&
+	            str_has_suffix(r, S("\r\n\r\n")));
 	r = talk(t, "GET /split HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL);
 	assert_false(str_contains(r, S("\nset-cookie")));
 	r = talk(t, "GET /headers HTTP/1.1\r\nHost: x\r\nX-One:  two three \r\nConnection: close\r\n\r\n", NULL);
 	assert_true(str_has_suffix(r, S("\r\n\r\nhost=x\nx-one=two three\nconnection=close\n")));
 	// An offer of h2c is ignored.
-	r = talk(t, "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", "GET /echo");
+	r = talk(t,
+	         "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: "
+	         "h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+	         "GET /echo");
 	assert_true(str_has_prefix(r, S("HTTP/1.1 200 OK\r\n")));
 }
 
@@ -114,12 +122,16 @@ static void keeps_alive_and_pipelines(void **state)
 {
 	struct test_server *t = *state;
 	int fd = test_dial(t->port);
-	test_send(fd, S("GET /echo?1 HTTP/1.1\r\nHost: x\r\n\r\nGET /later HTTP/1.1\r\nHost: x\r\n\r\nPOST /echo?3 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
-	                "GET /work HTTP/1.1\r\nHost: x\r\n\r\nGET /echo?5 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+	test_send(
+	        fd,
+	        S("GET /echo?1 HTTP/1.1\r\nHost: x\r\n\r\nGET /later HTTP/1.1\r\nHost: x\r\n\r\nPOST /echo?3 "
+	          "HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+	          "GET /work HTTP/1.1\r\nHost: x\r\n\r\nGET /echo?5 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
 	str r = test_recv(t->a, fd, NULL);
 	close(fd);
-	ptrdiff_t at[5] = { str_find(r, S("GET /echo 1")), str_find(r, S("later")), str_find(r, S("POST /echo 3 3 abc")), str_find(r, S("worked")),
-		str_find(r, S("GET /echo 5")) };
+	ptrdiff_t at[5] = { str_find(r, S("GET /echo 1")), str_find(r, S("later")),
+		            str_find(r, S("POST /echo 3 3 abc")), str_find(r, S("worked")),
+		            str_find(r, S("GET /echo 5")) };
 	for (int i = 0; i < 5; i++)
 		assert_true(at[i] > 0 && (i == 0 || at[i] > at[i - 1]));
 	// Byte by byte.
@@ -136,7 +148,8 @@ static void keeps_alive_and_pipelines(void **state)
 	// A thousand in one go.
 	_cleanup_buf_ struct buf b = { 0 };
 	for (int i = 0; i < 1000; i++)
-		buf_printf(&b, "GET /echo?%d HTTP/1.1\r\nHost: x\r\n%s\r\n", i, i == 999 ? "Connection: close\r\n" : "");
+		buf_printf(&b, "GET /echo?%d HTTP/1.1\r\nHost: x\r\n%s\r\n", i,
+		           i == 999 ? "Connection: close\r\n" : "");
 	fd = test_dial(t->port);
 	test_send(fd, buf_str(&b));
 	r = test_recv(t->a, fd, NULL);
@@ -147,7 +160,10 @@ static void keeps_alive_and_pipelines(void **state)
 static void refuses_bad_requests(void **state)
 {
 	struct test_server *t = *state;
-	static const struct { const char *request; int status; } bad[] = {
+	static const struct {
+		const char *request;
+		int status;
+	} bad[] = {
 		{ "GET /echo HTTP/1.1\r\n\r\n", 400 }, // no Host
 		{ "GET /echo HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400 },
 		{ "GET /echo HTTP/2.0\r\nHost: a\r\n\r\n", 505 },
@@ -160,7 +176,8 @@ static void refuses_bad_requests(void **state)
 		{ "GET /echo HTTP/1.1\r\nHost: a\r\nX: a\x01z\r\n\r\n", 400 },
 		{ "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400 },
 		{ "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400 },
-		{ "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
+		{ "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		  400 },
 		{ "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n", 400 },
 		{ "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 400 },
 		{ "POST /echo HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
@@ -229,7 +246,8 @@ static void limits_sizes(void **state)
 	r = talk(t, "POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 200000\r\n\r\n", NULL);
 	assert_true(str_has_prefix(r, S("HTTP/1.1 413 ")));
 	fd = test_dial(t->port);
-	test_send(fd, S("POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\nConnection: close\r\n\r\n"));
+	test_send(fd, S("POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\nConnection: "
+	                "close\r\n\r\n"));
 	assert_str(test_recv(t->a, fd, "\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
 	test_send(fd, S("abc"));
 	r = test_recv(t->a, fd, NULL);
@@ -261,7 +279,8 @@ static void loses_patience(void **state)
 	assert_true(clock_mono(NULL) - before < 4 * NS_PER_SEC);
 	// One that does not take its answer.
 	int fd = test_dial(t->port);
-	test_send(fd, S("GET /big HTTP/1.1\r\nHost: x\r\n\r\nGET /big HTTP/1.1\r\nHost: x\r\n\r\nGET /big HTTP/1.1\r\nHost: x\r\n\r\n"));
+	test_send(fd, S("GET /big HTTP/1.1\r\nHost: x\r\n\r\nGET /big HTTP/1.1\r\nHost: x\r\n\r\nGET /big "
+	                "HTTP/1.1\r\nHost: x\r\n\r\n"));
 	int closed = atomic_load(&t->closed);
 	for (int i = 0; i < 300 && atomic_load(&t->released) < atomic_load(&t->handled) - 2; i++)
 		clock_sleep(NULL, 10 * NS_PER_MS);
@@ -285,7 +304,8 @@ static void sees_clients_leave(void **state)
 	int fd[10];
 	for (int i = 0; i < 10; i++) {
 		fd[i] = test_dial(t->port);
-		test_send(fd[i], i % 2 ? S("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n") : S("GET /ticks HTTP/1.1\r\nHost: x\r\n\r\n"));
+		test_send(fd[i], i % 2 ? S("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+		                       : S("GET /ticks HTTP/1.1\r\nHost: x\r\n\r\n"));
 	}
 	assert_true(test_reaches(&t->handled, 10));
 	assert_int_equal(atomic_load(&t->closed), 0);
@@ -310,7 +330,8 @@ static void streams_with_back_pressure(void **state)
 	assert_true(str_has_suffix(r, S("1999999\n\r\n0\r\n\r\n")));
 	close(fd);
 	r = talk(t, "GET /abort HTTP/1.1\r\nHost: x\r\n\r\n", NULL);
-	assert_true(str_contains(r, S("half of it")) && !str_contains(r, S("\r\n0\r\n\r\n"))); // no end that looks like one
+	assert_true(str_contains(r, S("half of it")) &&
+	            !str_contains(r, S("\r\n0\r\n\r\n"))); // no end that looks like one
 	r = talk(t, "GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL);
 	assert_memory_equal(r.p + r.n - TEST_BIG, t->big, TEST_BIG);
 	assert_true(test_reaches(&t->released, 1));
@@ -322,7 +343,8 @@ static void tunnels(void **state)
 	int fd = test_dial(t->port);
 	test_send(fd, S("GET /tunnel HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\nearly "));
 	str r = test_recv(t->a, fd, "EARLY ");
-	assert_true(str_has_prefix(r, S("HTTP/1.1 101 Switching Protocols\r\nUpgrade: shout\r\n")) && str_contains(r, S("Connection: Upgrade\r\n")));
+	assert_true(str_has_prefix(r, S("HTTP/1.1 101 Switching Protocols\r\nUpgrade: shout\r\n")) &&
+	            str_contains(r, S("Connection: Upgrade\r\n")));
 	test_send(fd, S("hello"));
 	assert_str(test_recv(t->a, fd, "HELLO"), "HELLO");
 	test_send(fd, S("."));
@@ -332,7 +354,10 @@ static void tunnels(void **state)
 	r = talk(t, "GET /tunnel HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL);
 	assert_true(str_has_suffix(r, S("no upgrade")));
 	// A refused upgrade leaves a connection of HTTP.
-	r = talk(t, "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\nGET /echo?2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL);
+	r = talk(t,
+	         "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\nGET /echo?2 "
+	         "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+	         NULL);
 	assert_int_equal(occurrences(r, "HTTP/1.1 200 OK"), 2);
 }
 
@@ -352,7 +377,8 @@ static void half_open_harm_nobody(void **state)
 	}
 	int64_t before = clock_mono(NULL);
 	for (int i = 0; i < 10; i++)
-		assert_true(str_has_prefix(talk(t, "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL), S("HTTP/1.1 200 OK")));
+		assert_true(str_has_prefix(talk(t, "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL),
+		                           S("HTTP/1.1 200 OK")));
 	assert_true(clock_mono(NULL) - before < NS_PER_SEC);
 	for (int i = 0; i < N; i++)
 		close(fd[i]);
@@ -384,7 +410,8 @@ static void survives_without_descriptors(void **state)
 		close(fd[i]);
 	clock_sleep(NULL, 100 * NS_PER_MS);
 	for (int i = 0; i < 3; i++)
-		assert_true(str_has_prefix(talk(&t, "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL), S("HTTP/1.1 200 OK")));
+		assert_true(str_has_prefix(talk(&t, "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL),
+		                           S("HTTP/1.1 200 OK")));
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	close(pipefd[0]);
@@ -398,7 +425,9 @@ static struct http_client *client(struct test_server *t, str cert, str key, stru
 	struct tls_client_opts o = { .ca_pem = t->pki.ca_pem, .cert_pem = cert, .key_pem = key };
 	*keep = tls_client_new(&o, &err);
 	assert_non_null(*keep);
-	struct http_client_opts c = { .base_url = arena_printf(t->a, "https://127.0.0.1:%d", t->port), .tls = *keep, .timeout_ms = 5000 };
+	struct http_client_opts c = { .base_url = arena_printf(t->a, "https://127.0.0.1:%d", t->port),
+		                      .tls = *keep,
+		                      .timeout_ms = 5000 };
 	return http_client_new(&c, &err);
 }
 
@@ -408,14 +437,19 @@ static void tls_says_who(void **state)
 	struct error err = { 0 };
 	struct http_answer an;
 	struct http_call call = { .method = "GET", .path = S("/who") };
-	struct { str cert, key; const char *want; } cases[] = {
+	struct {
+		str cert, key;
+		const char *want;
+	} cases[] = {
 		{ t->pki.client_cert_pem, t->pki.client_key_pem, "verified h1 alice 2 admins devs 64 3" },
-		{ t->pki.other_cert_pem, t->pki.other_key_pem, "unverified h1 mallory 1 system:masters  64 3" }, { { 0 }, { 0 }, "nobody" },
+		{ t->pki.other_cert_pem, t->pki.other_key_pem, "unverified h1 mallory 1 system:masters  64 3" },
+		{ { 0 }, { 0 }, "nobody" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct tls_context *ctx;
 		struct http_client *c = client(t, cases[i].cert, cases[i].key, &ctx);
-		for (int k = 0; k < 3; k++) { // the second connection resumes the first one's session, and is the same person
+		for (int k = 0; k < 3;
+		     k++) { // the second connection resumes the first one's session, and is the same person
 			call.headers = (struct http_headers){ &(struct http_header){ S("connection"), S("close") }, 1 };
 			assert_true(http_client_do(c, t->a, &call, &an, &err));
 			assert_str(an.body, cases[i].want);
@@ -433,10 +467,14 @@ static void tls_says_who(void **state)
 	struct tls_client_opts o = { .ca_pem = t->pki.other_cert_pem };
 	for (int i = 0; i < 2; i++) {
 		struct tls_context *ctx = tls_client_new(&o, &err);
-		struct http_client_opts co = { .base_url = arena_printf(t->a, "https://127.0.0.1:%d", t->port), .tls = ctx, .timeout_ms = 5000 };
+		struct http_client_opts co = { .base_url = arena_printf(t->a, "https://127.0.0.1:%d", t->port),
+			                       .tls = ctx,
+			                       .timeout_ms = 5000 };
 		struct http_client *c = http_client_new(&co, &err);
 		assert_false(http_client_do(c, t->a, &call, &an, &err));
-		assert_true(str_contains(error_str(&err), i ? S("IP address mismatch") : S("tls: failed to verify certificate: x509: certificate signed by unknown authority")) ||
+		assert_true(str_contains(error_str(&err), i ? S("IP address mismatch")
+		                                            : S("tls: failed to verify certificate: x509: certificate "
+		                                                "signed by unknown authority")) ||
 		            str_contains(error_str(&err), S("hostname mismatch")));
 		http_client_free(c);
 		tls_unref(ctx);
@@ -446,7 +484,10 @@ static void tls_says_who(void **state)
 	assert_str(r, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n");
 }
 
-struct poster { struct test_server *t; atomic_int done; };
+struct poster {
+	struct test_server *t;
+	atomic_int done;
+};
 
 static void posted(void *ctx)
 {

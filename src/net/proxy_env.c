@@ -6,13 +6,16 @@
 
 #include "base/encode.h"
 
-const char *proxy_getenv(const char *name, void *ctx)
+const char *http_proxy_getenv(const char *name, void *ctx)
 {
 	(void)ctx;
 	return getenv(name);
 }
 
-struct address { uint8_t b[16]; size_t n; };
+struct address {
+	uint8_t b[16];
+	size_t n;
+};
 
 static bool parse_address(str text, struct address *out)
 {
@@ -34,7 +37,8 @@ static bool in_network(const struct address *ip, str cidr)
 	str base, bits;
 	struct address net;
 	uint64_t n;
-	if (!str_split(cidr, '/', &base, &bits) || !parse_address(base, &net) || !str_to_u64(bits, &n) || net.n != ip->n || n > net.n * 8)
+	if (!str_split(cidr, '/', &base, &bits) || !parse_address(base, &net) || !str_to_u64(bits, &n) ||
+	    net.n != ip->n || n > net.n * 8)
 		return false;
 	if (memcmp(ip->b, net.b, n / 8) != 0)
 		return false;
@@ -73,14 +77,15 @@ static bool bypassed(str list, str host, int port)
 		// "example.com" names the domain and everything below it, ".example.com" only what is below.
 		str_cut_prefix(&item, S("*"));
 		str tail = str_from(host, host.n > item.n ? host.n - item.n : host.n);
-		if (item.n && tail.n && str_eq_nocase(tail, item) && (item.p[0] == '.' || host.p[host.n - item.n - 1] == '.'))
+		if (item.n && tail.n && str_eq_nocase(tail, item) &&
+		    (item.p[0] == '.' || host.p[host.n - item.n - 1] == '.'))
 			return true;
 	}
 	return false;
 }
 
-bool proxy_for(struct arena *a, const char *(*env)(const char *name, void *ctx), void *ctx, bool tls, str host, int port,
-               struct http_proxy *out)
+bool http_proxy_for(struct arena *a, const char *(*env)(const char *name, void *ctx), void *ctx, bool tls, str host,
+                    int port, struct http_proxy *out)
 {
 	const char *value = env(tls ? "HTTPS_PROXY" : "HTTP_PROXY", ctx);
 	if (!value || !*value)
@@ -92,7 +97,7 @@ bool proxy_for(struct arena *a, const char *(*env)(const char *name, void *ctx),
 		no = env("no_proxy", ctx);
 	if (bypassed(str_c(no ? no : ""), host, port))
 		return false;
-	str text = str_c(value), rest = text;
+	str text = str_c(value);
 	struct error err = { 0 };
 	if (str_find(text, S("://")) < 0)
 		text = arena_concat(a, S("http://"), text);
@@ -100,7 +105,7 @@ bool proxy_for(struct arena *a, const char *(*env)(const char *name, void *ctx),
 	if (!http_url_parse(a, text, &out->url, &err))
 		return false;
 	ptrdiff_t scheme = str_find(text, S("://"));
-	rest = str_from(text, (size_t)scheme + 3);
+	str rest = str_from(text, (size_t)scheme + 3);
 	ptrdiff_t slash = str_find_char(rest, '/');
 	if (slash >= 0)
 		rest = str_sub(rest, 0, (size_t)slash);

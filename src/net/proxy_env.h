@@ -5,13 +5,13 @@
 #include "net/http.h"
 
 struct http_proxy {
-	struct http_url url;  // where it listens
-	str authorization;    // "Basic ...", empty: none
+	struct http_url url; // where it listens
+	str authorization;   // "Basic ...", empty: none
 };
 
 // Whether a request to that host goes through a proxy, and through which. `env` is getenv or a test's own.
-bool proxy_for(struct arena *a, const char *(*env)(const char *name, void *ctx), void *ctx, bool tls, str host, int port,
-               struct http_proxy *out);
-const char *proxy_getenv(const char *name, void *ctx);
+bool http_proxy_for(struct arena *a, const char *(*env)(const char *name, void *ctx), void *ctx, bool tls, str host,
+                    int port, struct http_proxy *out);
+const char *http_proxy_getenv(const char *name, void *ctx);
 
 #endif

@@ -16,12 +16,13 @@ static struct test_h2_answer *find(struct test_h2 *h, int32_t stream)
 	return NULL;
 }
 
-static int on_header(nghttp2_session *s, const nghttp2_frame *frame, const uint8_t *name, size_t nn, const uint8_t *value, size_t nv, uint8_t flags, void *user)
+static int on_header(nghttp2_session *s, const nghttp2_frame *frame, const uint8_t *name, size_t nn,
+                     const uint8_t *value, size_t nv, uint8_t flags, void *user)
 {
 	struct test_h2_answer *a = find(user, frame->hd.stream_id);
 	(void)s, (void)flags, (void)nv;
 	if (a && nn == 7 && memcmp(name, ":status", 7) == 0)
-		a->status = atoi((const char *)value);
+		a->status = (int)strtol((const char *)value, NULL, 10);
 	return 0;
 }
 
@@ -39,7 +40,8 @@ static int on_frame(nghttp2_session *s, const nghttp2_frame *frame, void *user)
 	struct test_h2 *h = user;
 	struct test_h2_answer *a = find(h, frame->hd.stream_id);
 	(void)s;
-	if (a && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+	if (a && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+	    frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
 		a->ended = true;
 	if (a && frame->hd.type == NGHTTP2_HEADERS)
 		a->head = true;
@@ -79,9 +81,13 @@ void test_h2_open(struct test_h2 *h, int port)
 	nghttp2_submit_settings(h->session, 0, NULL, 0);
 }
 
-struct source { str left; char bytes[]; };
+struct source {
+	str left;
+	char bytes[];
+};
 
-static ssize_t read_body(nghttp2_session *s, int32_t stream, uint8_t *to, size_t n, uint32_t *flags, nghttp2_data_source *source, void *user)
+static ssize_t read_body(nghttp2_session *s, int32_t stream, uint8_t *to, size_t n, uint32_t *flags,
+                         nghttp2_data_source *source, void *user)
 {
 	struct source *b = source->ptr;
 	(void)s, (void)stream, (void)user;
@@ -96,10 +102,10 @@ static ssize_t read_body(nghttp2_session *s, int32_t stream, uint8_t *to, size_t
 size_t test_h2_request(struct test_h2 *h, const char *method, const char *path, str body)
 {
 	const nghttp2_nv nv[] = {
-		{ (uint8_t *)(uintptr_t)":method", (uint8_t *)(uintptr_t)method, 7, strlen(method), 0 },
-		{ (uint8_t *)(uintptr_t)":scheme", (uint8_t *)(uintptr_t)"http", 7, 4, 0 },
-		{ (uint8_t *)(uintptr_t)":path", (uint8_t *)(uintptr_t)path, 5, strlen(path), 0 },
-		{ (uint8_t *)(uintptr_t)":authority", (uint8_t *)(uintptr_t)"test", 10, 4, 0 },
+		{ (uint8_t *)(uintptr_t) ":method", (uint8_t *)(uintptr_t)method, 7, strlen(method), 0 },
+		{ (uint8_t *)(uintptr_t) ":scheme", (uint8_t *)(uintptr_t) "http", 7, 4, 0 },
+		{ (uint8_t *)(uintptr_t) ":path", (uint8_t *)(uintptr_t)path, 5, strlen(path), 0 },
+		{ (uint8_t *)(uintptr_t) ":authority", (uint8_t *)(uintptr_t) "test", 10, 4, 0 },
 	};
 	nghttp2_data_provider p = { .read_callback = read_body };
 	if (body.n) {

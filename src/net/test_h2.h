@@ -10,11 +10,11 @@ struct test_h2_answer {
 	int32_t stream;
 	int status;
 	struct buf body;
-	bool ended;       // END_STREAM came
+	bool ended; // END_STREAM came
 	bool closed;
-	uint32_t error;   // of RST_STREAM
+	uint32_t error; // of RST_STREAM
 	bool head, reset;
-	void *source;     // of the request's body
+	void *source; // of the request's body
 };
 
 struct test_h2 {

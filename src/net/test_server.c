@@ -66,7 +66,12 @@ static void release(void *ctx)
 }
 
 // Work that outlives its exchange: it owns itself.
-struct work { struct state *s; struct test_server *t; bool gone; char text[16]; };
+struct work {
+	struct state *s;
+	struct test_server *t;
+	bool gone;
+	char text[16];
+};
 
 static void do_work(void *ctx)
 {
@@ -148,10 +153,15 @@ static void handle(struct http_exchange *x, void *ctx)
 		s->timer = http_timer_start(http_exchange_loop(x), 50, 0, (void (*)(void *))http_stream_abort, x);
 	} else if (str_eq(r->path, S("/who"))) {
 		const struct tls_peer *p = r->peer;
-		http_reply(x, 200, &h, !p ? S("nobody") : arena_printf(a, "%s %s " STR_FMT " %zu " STR_FMT " " STR_FMT " %zu " STR_FMT,
-		           p->verified ? "verified" : "unverified", r->http_version == 2 ? "h2" : "h1", STR_ARG(p->common_name), p->norganizations,
-		           STR_ARG(p->norganizations ? p->organizations[0] : S("")), STR_ARG(p->norganizations > 1 ? p->organizations[1] : S("")),
-		           p->fingerprint.n, STR_ARG(p->serial)));
+		http_reply(x, 200, &h,
+		           !p ? S("nobody")
+		              : arena_printf(a, "%s %s " STR_FMT " %zu " STR_FMT " " STR_FMT " %zu " STR_FMT,
+		                             p->verified ? "verified" : "unverified",
+		                             r->http_version == 2 ? "h2" : "h1", STR_ARG(p->common_name),
+		                             p->norganizations,
+		                             STR_ARG(p->norganizations ? p->organizations[0] : S("")),
+		                             STR_ARG(p->norganizations > 1 ? p->organizations[1] : S("")),
+		                             p->fingerprint.n, STR_ARG(p->serial)));
 	} else if (str_eq(r->path, S("/headers"))) {
 		str all = S("");
 		for (size_t i = 0; i < r->headers.n; i++)
@@ -167,8 +177,10 @@ static void handle(struct http_exchange *x, void *ctx)
 		struct http_header evil = { S("x-evil"), S("1\r\nset-cookie: a=b") };
 		http_reply(x, 200, &(struct http_headers){ &evil, 1 }, S("ok"));
 	} else {
-		http_reply(x, 200, &h, arena_printf(a, STR_FMT " " STR_FMT " " STR_FMT " %zu " STR_FMT, STR_ARG(r->method), STR_ARG(r->path),
-		           STR_ARG(r->query), r->body.n, STR_ARG(str_sub(r->body, 0, 1000))));
+		http_reply(x, 200, &h,
+		           arena_printf(a, STR_FMT " " STR_FMT " " STR_FMT " %zu " STR_FMT, STR_ARG(r->method),
+		                        STR_ARG(r->path), STR_ARG(r->query), r->body.n,
+		                        STR_ARG(str_sub(r->body, 0, 1000))));
 	}
 }
 
@@ -179,10 +191,14 @@ void test_server_start(struct test_server *t, bool tls, void (*adjust)(struct ht
 	t->big = heap_alloc(TEST_BIG);
 	for (size_t i = 0; i < TEST_BIG; i++)
 		t->big[i] = (char)('a' + i * 7 % 26);
-	t->o = (struct http_server_opts){ .address = "127.0.0.1", .loops = 2, .handle = handle, .ctx = t, .max_body = 100000 };
+	t->o = (struct http_server_opts){
+		.address = "127.0.0.1", .loops = 2, .handle = handle, .ctx = t, .max_body = 100000
+	};
 	if (tls) {
 		test_pki_make(t->a, &t->pki);
-		struct tls_server_opts o = { .cert_file = t->pki.cert, .key_file = t->pki.key, .client_ca_file = t->pki.ca, .http2 = true };
+		struct tls_server_opts o = {
+			.cert_file = t->pki.cert, .key_file = t->pki.key, .client_ca_file = t->pki.ca, .http2 = true
+		};
 		t->tls = t->o.tls = tls_server_new(&o, &err);
 		if (!t->tls)
 			abort();

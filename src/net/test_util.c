@@ -16,7 +16,8 @@
 #include "base/clock.h"
 #include "base/io.h"
 
-static X509 *make_cert(EVP_PKEY *key, const char *cn, const char *const *orgs, X509 *ca, EVP_PKEY *ca_key, const char *san, long serial)
+static X509 *make_cert(EVP_PKEY *key, const char *cn, const char *const *orgs, X509 *ca, EVP_PKEY *ca_key,
+                       const char *san, long serial)
 {
 	X509 *x = X509_new();
 	X509_set_version(x, 2);
@@ -32,7 +33,8 @@ static X509 *make_cert(EVP_PKEY *key, const char *cn, const char *const *orgs, X
 	X509V3_CTX ctx;
 	X509V3_set_ctx_nodb(&ctx);
 	X509V3_set_ctx(&ctx, ca ? ca : x, x, NULL, NULL, 0);
-	X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, &ctx, NID_basic_constraints, ca ? "CA:FALSE" : "critical,CA:TRUE");
+	X509_EXTENSION *e =
+	        X509V3_EXT_conf_nid(NULL, &ctx, NID_basic_constraints, ca ? "CA:FALSE" : "critical,CA:TRUE");
 	X509_add_ext(x, e, -1);
 	X509_EXTENSION_free(e);
 	if (san) {
@@ -75,17 +77,20 @@ void test_pki_make(struct arena *a, struct test_pki *p)
 	snprintf(p->ca, sizeof(p->ca), "%s/ca.crt", p->dir);
 	snprintf(p->cert, sizeof(p->cert), "%s/server.crt", p->dir);
 	snprintf(p->key, sizeof(p->key), "%s/server.key", p->dir);
-	EVP_PKEY *ca_key = EVP_EC_gen("P-256"), *key = EVP_EC_gen("P-256"), *client = EVP_EC_gen("P-256"), *other_ca_key = EVP_EC_gen("P-256");
+	EVP_PKEY *ca_key = EVP_EC_gen("P-256"), *key = EVP_EC_gen("P-256"), *client = EVP_EC_gen("P-256"),
+	         *other_ca_key = EVP_EC_gen("P-256");
 	X509 *ca = make_cert(ca_key, "test-ca", NULL, NULL, ca_key, NULL, 1);
 	X509 *other_ca = make_cert(other_ca_key, "other-ca", NULL, NULL, other_ca_key, NULL, 1);
 	X509 *server = make_cert(key, "server", NULL, ca, ca_key, "IP:127.0.0.1,DNS:localhost", 2);
 	X509 *user = make_cert(client, "alice", (const char *const[]){ "admins", "devs", NULL }, ca, ca_key, NULL, 3);
-	X509 *stranger = make_cert(client, "mallory", (const char *const[]){ "system:masters", NULL }, other_ca, other_ca_key, NULL, 3);
+	X509 *stranger = make_cert(client, "mallory", (const char *const[]){ "system:masters", NULL }, other_ca,
+	                           other_ca_key, NULL, 3);
 	p->ca_pem = pem_cert(a, ca);
 	p->client_cert_pem = pem_cert(a, user);
 	p->client_key_pem = p->other_key_pem = pem_key(a, client);
 	p->other_cert_pem = pem_cert(a, stranger);
-	bool ok = io_write_file(p->ca, p->ca_pem, 0600, &err) && io_write_file(p->cert, pem_cert(a, server), 0600, &err) &&
+	bool ok = io_write_file(p->ca, p->ca_pem, 0600, &err) &&
+	          io_write_file(p->cert, pem_cert(a, server), 0600, &err) &&
 	          io_write_file(p->key, pem_key(a, key), 0600, &err);
 	if (!ok)
 		abort();
@@ -104,7 +109,8 @@ int test_listen(int *port)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(in);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&in, n) < 0 || listen(fd, 64) < 0 || getsockname(fd, (struct sockaddr *)&in, &n) < 0)
+	if (fd < 0 || bind(fd, (struct sockaddr *)&in, n) < 0 || listen(fd, 64) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&in, &n) < 0)
 		abort();
 	*port = ntohs(in.sin_port);
 	return fd;
@@ -113,7 +119,9 @@ int test_listen(int *port)
 int test_dial(int port)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		                  .sin_port = htons((uint16_t)port) };
 	if (fd < 0 || connect(fd, (struct sockaddr *)&in, sizeof(in)) < 0)
 		abort();
 	return fd;
@@ -163,11 +171,13 @@ static void *script_run(void *arg)
 				ptrdiff_t end = str_find(buf_str(&b), S("\r\n\r\n"));
 				size_t want = SIZE_MAX;
 				if (end >= 0) {
-					ptrdiff_t cl = str_find(str_sub(buf_str(&b), 0, (size_t)end), S("Content-Length: "));
+					ptrdiff_t cl =
+					        str_find(str_sub(buf_str(&b), 0, (size_t)end), S("Content-Length: "));
 					want = (size_t)end + 4 + (cl >= 0 ? strtoul(b.p + cl + 16, NULL, 10) : 0);
 				}
 				if (b.n >= want) {
-					s->requests[s->nrequests++] = arena_dup(s->arena, str_sub(buf_str(&b), 0, want));
+					s->requests[s->nrequests++] =
+					        arena_dup(s->arena, str_sub(buf_str(&b), 0, want));
 					buf_consume(&b, want);
 					break;
 				}
@@ -178,7 +188,7 @@ static void *script_run(void *arg)
 			}
 			test_send(fd, str_c(s->connections[k][n]));
 		}
-next:
+	next:
 		shutdown(fd, SHUT_WR);
 		close(fd);
 	}

@@ -7,9 +7,9 @@
 
 struct test_pki {
 	char dir[64];
-	char ca[96], cert[96], key[96];               // files: the authority; the server's, for 127.0.0.1 and localhost
-	str ca_pem, client_cert_pem, client_key_pem;  // the client's: CN alice, O admins and O devs
-	str other_cert_pem, other_key_pem;            // a client's from an authority that nobody knows
+	char ca[96], cert[96], key[96];              // files: the authority; the server's, for 127.0.0.1 and localhost
+	str ca_pem, client_cert_pem, client_key_pem; // the client's: CN alice, O admins and O devs
+	str other_cert_pem, other_key_pem;           // a client's from an authority that nobody knows
 };
 void test_pki_make(struct arena *a, struct test_pki *p);
 void test_pki_remove(struct test_pki *p);

@@ -46,7 +46,8 @@ void tls_reason(SSL *ssl, char *to, size_t n)
 	long verify = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
 	if (verify != X509_V_OK && ssl && !SSL_is_server(ssl)) {
 		const char *known = verify_text(verify);
-		snprintf(to, n, "tls: failed to verify certificate: %s", known ? known : X509_verify_cert_error_string(verify));
+		snprintf(to, n, "tls: failed to verify certificate: %s",
+		         known ? known : X509_verify_cert_error_string(verify));
 	} else if (e) {
 		const char *reason = ERR_reason_error_string(e);
 		snprintf(to, n, "tls: %s", reason ? reason : "unknown error");
@@ -113,7 +114,8 @@ static struct tls_context *context_new(const SSL_METHOD *method)
 		heap_exhausted(sizeof(*t));
 	SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
 	// Buffers are given back while a connection is idle; writes may be cut and repeated from another address.
-	SSL_CTX_set_mode(t->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(t->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+	                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_options(t->ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
 	t->method = BIO_meth_new(127 | BIO_TYPE_SOURCE_SINK, "coracle");
 	if (!t->method)
@@ -154,7 +156,8 @@ static int verify_later(int ok, X509_STORE_CTX *ctx)
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
                            unsigned int inlen, void *arg)
 {
-	const unsigned char *offer = arg ? (const unsigned char *)"\x02h2\x08http/1.1" : (const unsigned char *)"\x08http/1.1";
+	const unsigned char *offer =
+	        arg ? (const unsigned char *)"\x02h2\x08http/1.1" : (const unsigned char *)"\x08http/1.1";
 	unsigned char *chosen;
 	(void)ssl;
 	if (SSL_select_next_proto(&chosen, outlen, offer, arg ? 12 : 9, in, inlen) != OPENSSL_NPN_NEGOTIATED)
@@ -171,7 +174,8 @@ struct tls_context *tls_server_new(const struct tls_server_opts *o, struct error
 		fail(err, o->cert_file);
 		goto failed;
 	}
-	if (SSL_CTX_use_PrivateKey_file(t->ctx, o->key_file, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(t->ctx) != 1) {
+	if (SSL_CTX_use_PrivateKey_file(t->ctx, o->key_file, SSL_FILETYPE_PEM) != 1 ||
+	    SSL_CTX_check_private_key(t->ctx) != 1) {
 		fail(err, o->key_file);
 		goto failed;
 	}
@@ -196,7 +200,8 @@ struct tls_context *tls_server_new(const struct tls_server_opts *o, struct error
 	SSL_CTX_set_session_cache_mode(t->ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_num_tickets(t->ctx, 1);
 	SSL_CTX_set_timeout(t->ctx, 600);
-	SSL_CTX_set_options(t->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_options(t->ctx,
+	                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	// Forward secrecy and authenticated encryption only; TLS 1.3 suites are all of that kind.
 	SSL_CTX_set_cipher_list(t->ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
 	return t;
@@ -237,7 +242,8 @@ static bool use_certificate(SSL_CTX *ctx, str cert, str key, struct error *err)
 		return fail(err, "client certificate");
 	ERR_clear_error();
 	b = BIO_new_mem_buf(key.p, (int)MIN(key.n, (size_t)INT32_MAX));
-	EVP_PKEY *k = PEM_read_bio_PrivateKey(b, NULL, NULL, (void *)(uintptr_t)""); // an encrypted key fails, asks nobody
+	EVP_PKEY *k =
+	        PEM_read_bio_PrivateKey(b, NULL, NULL, (void *)(uintptr_t) ""); // an encrypted key fails, asks nobody
 	ok = k && SSL_CTX_use_PrivateKey(ctx, k) == 1 && SSL_CTX_check_private_key(ctx) == 1;
 	EVP_PKEY_free(k);
 	BIO_free(b);
@@ -252,7 +258,8 @@ struct tls_context *tls_client_new(const struct tls_client_opts *o, struct error
 		t->server_name = heap_cstr(str_c(o->server_name));
 	if (!o->insecure) {
 		SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
-		if (o->ca_pem.n ? !add_authorities(t->ctx, o->ca_pem, err) : SSL_CTX_set_default_verify_paths(t->ctx) != 1)
+		if (o->ca_pem.n ? !add_authorities(t->ctx, o->ca_pem, err)
+		                : SSL_CTX_set_default_verify_paths(t->ctx) != 1)
 			goto failed;
 	}
 	if (o->cert_pem.n && !use_certificate(t->ctx, o->cert_pem, o->key_pem, err))
@@ -277,7 +284,8 @@ SSL *tls_client_session(struct tls_context *t, str host, int port, struct error 
 		SSL_set_tlsext_host_name(ssl, verify);
 	if (!t->insecure) {
 		X509_VERIFY_PARAM *p = SSL_get0_param(ssl);
-		X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+		X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+		                                           X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 		if (!(ip ? X509_VERIFY_PARAM_set1_ip(p, ASN1_STRING_get0_data(ip), (size_t)ASN1_STRING_length(ip))
 		         : X509_VERIFY_PARAM_set1_host(p, verify, 0))) {
 			ASN1_OCTET_STRING_free(ip);
@@ -354,7 +362,10 @@ struct tls_peer *tls_peer_of(SSL *ssl, struct arena *a)
 	// Go takes the last CN where there are several; all O in order.
 	for (int i = -1; (i = X509_NAME_get_index_by_NID(name, NID_commonName, i)) >= 0;)
 		p->common_name = entry_text(a, name, i);
-	struct { str *v; size_t n; } orgs = { 0 };
+	struct {
+		str *v;
+		size_t n;
+	} orgs = { 0 };
 	for (int i = -1; (i = X509_NAME_get_index_by_NID(name, NID_organizationName, i)) >= 0;)
 		*LIST_ADD(a, &orgs) = entry_text(a, name, i);
 	p->organizations = orgs.v;

@@ -9,10 +9,10 @@
 struct tls_context; // reference-counted; may be shared by threads
 
 struct tls_server_opts {
-	const char *cert_file, *key_file;   // PEM chain and key
-	const char *client_ca_file;         // NULL: client certificates are not asked for
-	bool require_client_cert;           // false: asked for, not required (the apiserver)
-	bool http2;                         // offer h2 by ALPN, besides http/1.1
+	const char *cert_file, *key_file; // PEM chain and key
+	const char *client_ca_file;       // NULL: client certificates are not asked for
+	bool require_client_cert;         // false: asked for, not required (the apiserver)
+	bool http2;                       // offer h2 by ALPN, besides http/1.1
 };
 struct tls_context *tls_server_new(const struct tls_server_opts *o, struct error *err);
 // CA, certificate and key as PEM text (empty: none). insecure: the server's certificate is not verified.

@@ -113,9 +113,7 @@ static int connect_to(const struct sockaddr *addr, socklen_t len, const char *ne
 		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
 	}
-	int result = fd;
-	fd = -1;
-	return result;
+	return transport_take(&fd);
 }
 
 static int dial_tcp(str host, int port, int64_t deadline, struct error *err)
@@ -139,7 +137,8 @@ static int dial_tcp(str host, int port, int64_t deadline, struct error *err)
 	for (struct addrinfo *i = list; i && fd < 0; i = i->ai_next) {
 		char text[INET6_ADDRSTRLEN] = "";
 		if (i->ai_family == AF_INET6) {
-			inet_ntop(AF_INET6, &((struct sockaddr_in6 *)(void *)i->ai_addr)->sin6_addr, text, sizeof(text));
+			inet_ntop(AF_INET6, &((struct sockaddr_in6 *)(void *)i->ai_addr)->sin6_addr, text,
+			          sizeof(text));
 			snprintf(where, sizeof(where), "[%s]:%d", text, port);
 		} else {
 			inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)i->ai_addr)->sin_addr, text, sizeof(text));
@@ -218,7 +217,8 @@ static enum step tls_step(struct transport *t, int r, const char *what, struct e
 		return STEP_FAILED;
 	}
 	char why[300];
-	bool eof = e == SSL_ERROR_SYSCALL || ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+	bool eof =
+	        e == SSL_ERROR_SYSCALL || ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
 	tls_reason(t->ssl, why, sizeof(why));
 	error_set(err, "%s", eof ? "unexpected EOF" : why);
 	err->sys = eof ? ECONNRESET : EPROTO;
@@ -234,7 +234,8 @@ static bool aborted(struct transport *t, struct error *err)
 	return true;
 }
 
-bool transport_start_tls(struct transport *t, struct tls_context *tls, str host, int port, int64_t deadline, struct error *err)
+bool transport_start_tls(struct transport *t, struct tls_context *tls, str host, int port, int64_t deadline,
+                         struct error *err)
 {
 	SSL *ssl = tls_client_session(tls, host, port, err);
 	if (!ssl)

@@ -16,9 +16,17 @@ int64_t transport_deadline(int ms);
 
 // Connects. `host` may be a name or an address; unix_path wins over it.
 struct transport *transport_connect(const char *unix_path, str host, int port, int64_t deadline, struct error *err);
+// For results that leave a _cleanup_close_ variable: the descriptor is the caller's now.
+static inline int transport_take(int *fd)
+{
+	int taken = *fd;
+	*fd = -1;
+	return taken;
+}
 // The same, without waiting for data and without TLS: a plain connected descriptor (non-blocking, close-on-exec).
 int transport_dial(const char *unix_path, str host, int port, int64_t deadline, struct error *err);
-bool transport_start_tls(struct transport *t, struct tls_context *tls, str host, int port, int64_t deadline, struct error *err);
+bool transport_start_tls(struct transport *t, struct tls_context *tls, str host, int port, int64_t deadline,
+                         struct error *err);
 // Keeps the TLS session for the next connection to that host.
 void transport_remember(struct transport *t, str host, int port);
 // Bytes read; 0 at the end; -1 on an error (err->sys ETIMEDOUT after the deadline, ECANCELED after transport_abort).

@@ -116,9 +116,11 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct ws_client *dial(struct fixture *f, const char *path, const char *protocols, str *chosen, struct http_answer *refused, struct error *err)
+static struct ws_client *dial(struct fixture *f, const char *path, const char *protocols, str *chosen,
+                              struct http_answer *refused, struct error *err)
 {
-	return ws_connect(f->c, f->a, &(struct http_call){ .path = str_c(path) }, str_c(protocols), chosen, refused, err);
+	return ws_connect(f->c, f->a, &(struct http_call){ .path = str_c(path) }, str_c(protocols), chosen, refused,
+	                  err);
 }
 
 static void talks(void **state)
@@ -181,8 +183,10 @@ static void refuses(void **state)
 	assert_str(refused.body, "{\"kind\":\"Status\"}");
 	static const char *const bad[] = {
 		"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: "
+		"8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: "
+		"13\r\nSec-WebSocket-Key: short\r\n\r\n",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		int fd = test_dial(f->port);
@@ -190,17 +194,20 @@ static void refuses(void **state)
 		assert_true(str_has_prefix(test_recv(f->a, fd, "\r\n\r\n"), S("HTTP/1.1 400 ")));
 		close(fd);
 	}
-	assert_str(ws_accept_key(f->a, S("dGhlIHNhbXBsZSBub25jZQ==")), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="); // RFC 6455, section 1.3
+	assert_str(ws_accept_key(f->a, S("dGhlIHNhbXBsZSBub25jZQ==")),
+	           "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="); // RFC 6455, section 1.3
 	// Frames against the rules: without mask; a reserved bit; too large; text that is no UTF-8; fragments without end.
 	struct buf many = { 0 };
 	buf_add(&many, S("\x01\x81\0\0\0\0a"));
 	for (int i = 0; i < 20000; i++)
 		buf_add(&many, S("\x00\x81\0\0\0\0a"));
-	const str frames[] = { S("\x81\x02hi"), S("\xc1\x82\0\0\0\0hi"), S("\x82\xff\0\0\0\0\x7f\0\0\0\0\0\0\0first"), S("\x81\x82\0\0\0\0\xff\xff"), buf_str(&many) };
+	const str frames[] = { S("\x81\x02hi"), S("\xc1\x82\0\0\0\0hi"), S("\x82\xff\0\0\0\0\x7f\0\0\0\0\0\0\0first"),
+		               S("\x81\x82\0\0\0\0\xff\xff"), buf_str(&many) };
 	int messages = atomic_load(&f->messages);
 	for (size_t i = 0; i < ARRAY_LEN(frames); i++) {
 		int fd = test_dial(f->port);
-		test_send(fd, S("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+		test_send(fd, S("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: "
+		                "websocket\r\nSec-WebSocket-Version: 13\r\n"
 		                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"));
 		test_recv(f->a, fd, "\r\n\r\n");
 		test_send(fd, frames[i]);
@@ -214,7 +221,11 @@ static void refuses(void **state)
 	buf_free(&many);
 }
 
-struct reader { struct ws_client *w; int code, count; bool orderly; };
+struct reader {
+	struct ws_client *w;
+	int code, count;
+	bool orderly;
+};
 
 static void *read_all(void *arg)
 {
@@ -260,8 +271,10 @@ static void reads_and_writes_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(talks, setup, teardown), cmocka_unit_test_setup_teardown(talks, setup_tls, teardown),
-		cmocka_unit_test_setup_teardown(refuses, setup, teardown), cmocka_unit_test_setup_teardown(reads_and_writes_at_once, setup_tls, teardown),
+		cmocka_unit_test_setup_teardown(talks, setup, teardown),
+		cmocka_unit_test_setup_teardown(talks, setup_tls, teardown),
+		cmocka_unit_test_setup_teardown(refuses, setup, teardown),
+		cmocka_unit_test_setup_teardown(reads_and_writes_at_once, setup_tls, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

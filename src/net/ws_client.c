@@ -26,13 +26,13 @@ struct ws_client {
 	wslay_event_context_ptr ws;
 	str in;
 	struct buf out;
-	struct buf first;           // what came with the answer's head
+	struct buf first; // what came with the answer's head
 	struct message *head, **tail;
 	size_t fragments;
-	bool closed, shut;          // the peer has said goodbye; we have
+	bool closed, shut; // the peer has said goodbye; we have
 	int code;
 	struct buf reason;
-	char data[READ_SIZE];       // the reader's
+	char data[READ_SIZE]; // the reader's
 };
 
 static ssize_t on_recv(wslay_event_context_ptr ws, uint8_t *to, size_t n, int flags, void *user)
@@ -97,7 +97,10 @@ static void on_msg(wslay_event_context_ptr ws, const struct wslay_event_on_msg_r
 static struct ws_client *client_new(struct transport *t)
 {
 	static const struct wslay_event_callbacks callbacks = {
-		.recv_callback = on_recv, .send_callback = on_send, .genmask_callback = on_mask, .on_frame_recv_start_callback = on_frame,
+		.recv_callback = on_recv,
+		.send_callback = on_send,
+		.genmask_callback = on_mask,
+		.on_frame_recv_start_callback = on_frame,
 		.on_msg_recv_callback = on_msg,
 	};
 	struct ws_client *w = HEAP_NEW(struct ws_client);
@@ -122,8 +125,8 @@ static void read_refusal(struct http_stream_in *s, struct arena *a, struct http_
 	refused->body = arena_dup(a, buf_str(&b));
 }
 
-struct ws_client *ws_connect(struct http_client *c, struct arena *a, const struct http_call *call, str protocols, str *chosen,
-                             struct http_answer *refused, struct error *err)
+struct ws_client *ws_connect(struct http_client *c, struct arena *a, const struct http_call *call, str protocols,
+                             str *chosen, struct http_answer *refused, struct error *err)
 {
 	char random[16];
 	rng_fill(NULL, random, sizeof(random));
@@ -148,7 +151,8 @@ struct ws_client *ws_connect(struct http_client *c, struct arena *a, const struc
 	if (head.status != 101) {
 		read_refusal(s, a, &head);
 		*refused = head;
-		error_api(err, head.status, "UpgradeFailure", "websocket: bad handshake (%d %s)", head.status, http_status_text(head.status));
+		error_api(err, head.status, "UpgradeFailure", "websocket: bad handshake (%d %s)", head.status,
+		          http_status_text(head.status));
 		http_stream_in_close(s);
 		return NULL;
 	}
@@ -195,7 +199,8 @@ static bool closed_now(struct ws_client *w, struct arena *a, str *message, int *
 	return false;
 }
 
-bool ws_read(struct ws_client *w, struct arena *a, enum ws_opcode *op, str *message, int *close_code, int timeout_ms, struct error *err)
+bool ws_read(struct ws_client *w, struct arena *a, enum ws_opcode *op, str *message, int *close_code, int timeout_ms,
+             struct error *err)
 {
 	int64_t deadline = transport_deadline(timeout_ms);
 	*close_code = 0;
@@ -254,7 +259,9 @@ bool ws_read(struct ws_client *w, struct arena *a, enum ws_opcode *op, str *mess
 
 bool ws_write(struct ws_client *w, enum ws_opcode op, str message, struct error *err)
 {
-	struct wslay_event_msg m = { .opcode = (uint8_t)op, .msg = (const uint8_t *)message.p, .msg_length = message.n };
+	struct wslay_event_msg m = { .opcode = (uint8_t)op,
+		                     .msg = (const uint8_t *)message.p,
+		                     .msg_length = message.n };
 	pthread_mutex_lock(&w->lock);
 	bool ok = !w->closed && !w->shut && wslay_event_queue_msg(w->ws, &m) == 0;
 	pthread_mutex_unlock(&w->lock);

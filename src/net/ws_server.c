@@ -10,7 +10,7 @@ struct ws_server {
 	const struct ws_callbacks *cb;
 	void *ctx;
 	wslay_event_context_ptr ws;
-	str in;               // bytes that wslay has not taken yet
+	str in; // bytes that wslay has not taken yet
 	bool paused, closing, busy;
 	size_t fragments;
 	struct http_timer *timer;
@@ -88,7 +88,8 @@ static void pump(struct ws_server *w)
 	bool ok = wslay_event_send(w->ws) == 0;
 	w->busy = false;
 	bool sent = wslay_event_get_close_sent(w->ws), received = wslay_event_get_close_received(w->ws);
-	if (!ok || (sent && (received || !w->closing))) // a goodbye that is not ours tells of a broken rule: no more is read
+	if (!ok ||
+	    (sent && (received || !w->closing))) // a goodbye that is not ours tells of a broken rule: no more is read
 		http_tunnel_close(w->x);
 	else if (sent && !w->timer)
 		w->timer = http_timer_start(http_exchange_loop(w->x), CLOSE_WAIT_MS, 0, give_up, w);
@@ -129,7 +130,8 @@ static void on_close(struct http_exchange *x, void *data)
 	free(w);
 }
 
-struct ws_server *ws_accept(struct http_exchange *x, str protocol, const struct ws_callbacks *cb, void *ctx, struct error *err)
+struct ws_server *ws_accept(struct http_exchange *x, str protocol, const struct ws_callbacks *cb, void *ctx,
+                            struct error *err)
 {
 	struct http_request_in *r = http_request(x);
 	str key = http_header(&r->headers, S("sec-websocket-key")), raw;
@@ -138,20 +140,27 @@ struct ws_server *ws_accept(struct http_exchange *x, str protocol, const struct 
 		return NULL;
 	}
 	if (!str_eq(http_header(&r->headers, S("sec-websocket-version")), S("13"))) {
-		error_api(err, 400, "BadRequest", "websocket: unsupported version: 13 not found in 'Sec-Websocket-Version' header");
+		error_api(err, 400, "BadRequest",
+		          "websocket: unsupported version: 13 not found in 'Sec-Websocket-Version' header");
 		return NULL;
 	}
 	if (!base64_decode(r->arena, key, &raw) || raw.n != 16) {
-		error_api(err, 400, "BadRequest", "websocket: 'Sec-WebSocket-Key' header must be Base64 encoded value of 16-byte in length");
+		error_api(err, 400, "BadRequest",
+		          "websocket: 'Sec-WebSocket-Key' header must be Base64 encoded value of 16-byte in length");
 		return NULL;
 	}
 	struct http_header h[4] = {
-		{ S("upgrade"), S("websocket") }, { S("connection"), S("Upgrade") }, { S("sec-websocket-accept"), ws_accept_key(r->arena, key) },
+		{ S("upgrade"), S("websocket") },
+		{ S("connection"), S("Upgrade") },
+		{ S("sec-websocket-accept"), ws_accept_key(r->arena, key) },
 		{ S("sec-websocket-protocol"), protocol },
 	};
 	struct ws_server *w = HEAP_NEW(struct ws_server);
 	static const struct wslay_event_callbacks callbacks = {
-		.recv_callback = on_recv, .send_callback = on_send, .on_frame_recv_start_callback = on_frame, .on_msg_recv_callback = on_msg,
+		.recv_callback = on_recv,
+		.send_callback = on_send,
+		.on_frame_recv_start_callback = on_frame,
+		.on_msg_recv_callback = on_msg,
 	};
 	w->x = x;
 	w->cb = cb;
@@ -172,7 +181,9 @@ struct ws_server *ws_accept(struct http_exchange *x, str protocol, const struct 
 
 size_t ws_send(struct ws_server *w, enum ws_opcode op, str message)
 {
-	struct wslay_event_msg m = { .opcode = (uint8_t)op, .msg = (const uint8_t *)message.p, .msg_length = message.n };
+	struct wslay_event_msg m = { .opcode = (uint8_t)op,
+		                     .msg = (const uint8_t *)message.p,
+		                     .msg_length = message.n };
 	if (!w->closing && wslay_event_queue_msg(w->ws, &m) == 0)
 		pump(w); // from within on_message: sent when wslay has returned
 	return ws_pending(w);
