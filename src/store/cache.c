@@ -512,6 +512,7 @@ bool cache_start(struct cache *c, struct store *s, struct error *err)
 		((struct cache_resource *)i->value)->floor = from;
 	atomic_store(&c->revision, from);
 	c->watch = store_watch(s, from, on_events, c, err);
+	store_trim(s);
 	atomic_store(&c->revision, MAX(atomic_load(&c->revision), store_revision(s)));
 	return c->watch != NULL;
 }

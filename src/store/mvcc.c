@@ -1,7 +1,10 @@
 #include "store/mvcc.h"
 
-#include <errno.h>
 #include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/heap.h"
 
@@ -26,6 +29,24 @@ static struct log_key log_key(int64_t revision, uint32_t sub)
 }
 
 #define VAL(ptr, len) ((MDB_val){ .mv_size = (len), .mv_data = (void *)(uintptr_t)(ptr) })
+
+// LMDB does not say where its map is; the kernel does.
+static char *find_map(int fd)
+{
+	struct stat st;
+	FILE *f = fopen("/proc/self/maps", "re");
+	char line[4500];
+	char *found = NULL;
+	if (!f)
+		return NULL;
+	while (fstat(fd, &st) == 0 && !found && fgets(line, sizeof(line), f)) {
+		unsigned long start, end, inode;
+		if (sscanf(line, "%lx-%lx %*s %*s %*s %lu", &start, &end, &inode) == 3 && inode == st.st_ino)
+			found = (char *)start; // NOLINT: an address in text
+	}
+	fclose(f);
+	return found;
+}
 
 bool mvcc_open(struct mvcc *m, const char *dir, int64_t map_size, struct error *err)
 {
@@ -55,6 +76,8 @@ bool mvcc_open(struct mvcc *m, const char *dir, int64_t map_size, struct error *
 		mdb_txn_abort(t);
 	else if (t)
 		rc = mdb_txn_commit(t);
+	if (!rc && mdb_env_get_fd(m->env, &m->fd) == 0)
+		m->map = find_map(m->fd);
 	if (rc) {
 		mvcc_close(m);
 		failed(err, rc, dir);
@@ -63,6 +86,13 @@ bool mvcc_open(struct mvcc *m, const char *dir, int64_t map_size, struct error *
 		return false;
 	}
 	return true;
+}
+
+void mvcc_release_pages(struct mvcc *m)
+{
+	struct stat st;
+	if (m->map && fstat(m->fd, &st) == 0)
+		madvise(m->map, (size_t)st.st_size, MADV_DONTNEED);
 }
 
 void mvcc_close(struct mvcc *m)

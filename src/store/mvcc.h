@@ -31,10 +31,15 @@ struct version {
 struct mvcc {
 	MDB_env *env;
 	MDB_dbi log, head, ttl, meta;
+	char *map;      // where the file is mapped
+	int fd;         // of the file
 };
 
 bool mvcc_open(struct mvcc *m, const char *dir, int64_t map_size, struct error *err);
 void mvcc_close(struct mvcc *m);
+// Takes the file's pages out of this process's memory (they stay in the page cache and come back when they are touched): what was read
+// once, at the start or for a reader of the past, would otherwise count as resident for ever.
+void mvcc_release_pages(struct mvcc *m);
 bool mvcc_begin(struct mvcc *m, bool read_only, MDB_txn **txn, struct error *err);
 bool mvcc_meta_get(struct mvcc *m, MDB_txn *t, const char *name, int64_t *out, struct error *err); // 0 when it is not there
 bool mvcc_meta_put(struct mvcc *m, MDB_txn *t, const char *name, int64_t v, struct error *err);

@@ -72,6 +72,8 @@ struct store_watch;
 struct store_watch *store_watch(struct store *s, int64_t revision, void (*on_events)(const struct store_event *events, size_t n, int64_t revision, void *ctx),
                                 void *ctx, struct error *err);
 void store_watch_stop(struct store_watch *w); // after it returned no more calls come
+// Gives memory back that holds what was read from the file (after loading everything from it, say). The store does so by itself now and then.
+void store_trim(struct store *s);
 // Forgets history up to a revision (kept: the newest value of each key).
 bool store_compact(struct store *s, int64_t revision, struct error *err);
 

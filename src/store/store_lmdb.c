@@ -399,6 +399,7 @@ static void compact_some(struct store *s)
 static void sample(struct store *s, int64_t now)
 {
 	s->next_sample = 0;
+	mvcc_release_pages(&s->m);
 	int64_t revision = atomic_load(&s->revision);
 	if (s->nsamples && now - s->samples[0].when > s->retention_ns) {
 		struct error err = { 0 };
@@ -776,6 +777,8 @@ bool store_compact(struct store *s, int64_t revision, struct error *err)
 		*err = r.err;
 	return r.ok;
 }
+
+void store_trim(struct store *s) { mvcc_release_pages(&s->m); }
 
 // A transaction that sees everything acknowledged so far.
 static bool begin_read(struct store *s, int64_t revision, MDB_txn **t, struct error *err)
