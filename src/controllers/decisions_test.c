@@ -152,6 +152,20 @@ static void a_state_that_changes_is_written(void **state)
 	assert_int_equal(p.update.v[0]->endpoints.n, 0);
 }
 
+// Mirrored endpoints name no pod: their addresses tell them apart.
+static void endpoints_without_a_pod_stay_where_they_are(void **state)
+{
+	_cleanup_arena_ struct arena *a = arena_new(0);
+	struct slice_plan p;
+	struct port_groups want = group(a, 0, 3, true);
+	for (size_t i = 0; i < 3; i++)
+		want.v[0].endpoints.v[i].targetRef = NULL;
+	slices_plan(a, want, (struct slice_list){ 0 }, fresh, NULL, &p);
+	struct slice_list have = p.create;
+	slices_plan(a, want, have, fresh, NULL, &p);
+	assert_int_equal(p.create.n + p.update.n + p.remove.n, 0);
+}
+
 // --- The graph ---
 
 struct notes {
@@ -411,6 +425,7 @@ int main(void)
 		cmocka_unit_test(the_least_useful_goes_first),
 		cmocka_unit_test(few_slices_change),
 		cmocka_unit_test(a_state_that_changes_is_written),
+		cmocka_unit_test(endpoints_without_a_pod_stay_where_they_are),
 		cmocka_unit_test(the_graph_follows),
 		cmocka_unit_test(foreground_waits_for_those_who_block),
 		cmocka_unit_test(orphans_and_strangers),

@@ -38,6 +38,8 @@ static const struct controller controllers[] = {
 	{ "persistentvolume-protection-controller", "pv-protection-controller", pv_protection_setup,
 	  pv_protection_run },
 	{ "resourcequota-controller", "resourcequota-controller", resourcequota_setup, resourcequota_run },
+	{ "endpointslice-mirroring-controller", "endpointslicemirroring-controller", endpointslice_mirroring_setup,
+	  endpointslice_mirroring_run },
 	{ "garbage-collector-controller", "generic-garbage-collector", garbage_collector_setup,
 	  garbage_collector_run }, // the last: it shares all informers
 };

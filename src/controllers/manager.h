@@ -76,6 +76,7 @@ CONTROLLER(replicaset);
 CONTROLLER(replication);
 CONTROLLER(endpoints);
 CONTROLLER(endpointslice);
+CONTROLLER(endpointslice_mirroring);
 CONTROLLER(namespace);
 CONTROLLER(serviceaccount);
 CONTROLLER(root_ca);

@@ -30,8 +30,10 @@ bool ports_equal(const struct discovery_v1_EndpointPort_list *x, const struct di
 // The same endpoint, whatever its state.
 static bool same_endpoint(const struct discovery_v1_Endpoint *x, const struct discovery_v1_Endpoint *y)
 {
-	if (!x->targetRef || !y->targetRef || !str_eq(x->targetRef->uid, y->targetRef->uid) ||
-	    !str_eq(x->targetRef->name, y->targetRef->name) || x->addresses.n != y->addresses.n)
+	if (!x->targetRef != !y->targetRef || x->addresses.n != y->addresses.n)
+		return false;
+	if (x->targetRef &&
+	    (!str_eq(x->targetRef->uid, y->targetRef->uid) || !str_eq(x->targetRef->name, y->targetRef->name)))
 		return false;
 	for (size_t i = 0; i < x->addresses.n; i++)
 		if (!str_eq(x->addresses.v[i], y->addresses.v[i]))
