@@ -175,7 +175,7 @@ static struct token_cache *cache_of(struct request *r, struct policy *p)
 {
 	if (!r->x)
 		return NULL;
-	size_t loop = http_loop_index(http_exchange_loop(r->x));
+	size_t loop = r->loop;
 	if (loop >= MAX_LOOPS)
 		return NULL;
 	if (!p->caches[loop])

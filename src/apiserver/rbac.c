@@ -225,7 +225,7 @@ static struct snapshot *refresh(struct rbac *b, struct request *r)
 // Takes the fresh snapshot for reading. *slot: what `release` needs; threads that are no loop hold the lock instead.
 static struct snapshot *acquire(struct rbac *b, struct request *r, size_t *slot)
 {
-	*slot = r->x ? http_loop_index(http_exchange_loop(r->x)) : MAX_LOOPS;
+	*slot = r->x ? r->loop : MAX_LOOPS;
 	if (*slot >= MAX_LOOPS) {
 		*slot = MAX_LOOPS;
 		pthread_mutex_lock(&b->lock);

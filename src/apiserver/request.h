@@ -34,6 +34,7 @@ struct request {
 	struct request_info info;
 	struct http_params params;
 	struct user_info user;
+	size_t loop;                // of this request, unique among all loops of the apiserver (which may listen on several sockets)
 	const struct clock *clock;
 	const struct rng *rng;
 	bool dry_run;

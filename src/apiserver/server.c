@@ -211,7 +211,8 @@ void handle_request(struct http_exchange *x, void *ctx)
 	c->loop = http_exchange_loop(x);
 	c->state = srv->loops[door->first_loop + http_loop_index(c->loop)];
 	c->started = clock_mono(srv->clock);
-	c->r = (struct request){ .server = srv, .x = x, .in = http_request(x), .arena = a, .clock = srv->clock, .rng = srv->rng };
+	c->r = (struct request){ .server = srv, .x = x, .in = http_request(x), .arena = a, .clock = srv->clock, .rng = srv->rng,
+		              .loop = door->first_loop + http_loop_index(c->loop) };
 	http_exchange_set(x, c, on_close);
 	call_hold(c);
 	struct api_status s = { 0 };
