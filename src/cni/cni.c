@@ -216,6 +216,9 @@ static bool ensure_bridge(struct call *c, struct netlink *nl, struct link *bridg
 			if (!there && !addr_add(nl, bridge->index, &gw, err))
 				return false;
 		}
+	struct error no_v6 = { 0 };
+	if (made && v6) // its link-local address is needed for the first packet, not a second later
+		net_sysctl(arena_printf(c->a, "ipv6/conf/%s/accept_dad", name).p, "0", &no_v6);
 	if (!(bridge->flags & IFF_UP) && !link_up(nl, bridge->index, true, err))
 		return false;
 	if (v4 && !net_sysctl("ipv4/ip_forward", "1", err))

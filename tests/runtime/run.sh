@@ -23,7 +23,7 @@ unshare --mount --net --uts --propagation private bash -euc '
 	mount -t tmpfs run /run
 	ip link set lo up
 	status=0
-	bats "$@" "$HERE/runtime.bats" || status=$?
+	bats "$@" "$HERE/cni.bats" "$HERE/runtime.bats" || status=$?
 	find /sys/fs/cgroup -depth -type d -path "*$TEST_CGROUP*" -exec rmdir {} \; 2>/dev/null || true
 	exit $status
 ' -- "$@"

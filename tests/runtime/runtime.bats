@@ -64,7 +64,7 @@ nothing_left() {
 
 setup_file() {
 	mkdir -p /run/net.d /run/bin "$IMAGES"
-	ln -s "$CORACLE" /run/bin/coracle-cni
+	ln -sf "$CORACLE" /run/bin/coracle-cni
 	cat > /run/net.d/10-test.conflist <<- END
 		{"cniVersion":"1.0.0","name":"test","plugins":[{"type":"coracle-cni","bridge":"cor0","ipMasq":true,"clusterCIDRs":["10.244.0.0/16"],
 		 "ipam":{"ranges":[[{"subnet":"10.244.1.0/24"}]],"dataDir":"/run/cni"},"capabilities":{"portMappings":true}}]}
