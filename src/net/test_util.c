@@ -170,7 +170,7 @@ static void *script_run(void *arg)
 			for (;;) {
 				ptrdiff_t end = str_find(buf_str(&b), S("\r\n\r\n"));
 				size_t want = SIZE_MAX;
-				if (end >= 0) {
+				if (end >= 0 && b.p) {
 					ptrdiff_t cl =
 					        str_find(str_sub(buf_str(&b), 0, (size_t)end), S("Content-Length: "));
 					want = (size_t)end + 4 + (cl >= 0 ? strtoul(b.p + cl + 16, NULL, 10) : 0);
