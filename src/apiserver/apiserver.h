@@ -137,6 +137,8 @@ void *entry_decode(struct arena *a, const struct kind *k, const struct cache_ent
 // Between the served version and the stored one; the same object when there is nothing to do (convert.c).
 void *convert_to_stored(struct arena *a, const struct kind *k, void *obj, struct error *err);
 void *convert_from_stored(struct arena *a, const struct kind *k, void *obj, struct error *err);
+// The object's protobuf bytes in the version of k (no envelope), made once and kept with the entry. Empty: it could not be made.
+str entry_protobuf(const struct kind *k, struct cache_entry *e);
 str qualified_resource(struct arena *a, const struct kind *k); // "deployments.apps"
 
 // --- match.c: selectors against entries ---

@@ -143,6 +143,25 @@ void *entry_decode(struct arena *a, const struct kind *k, const struct cache_ent
 	return obj;
 }
 
+str entry_protobuf(const struct kind *k, struct cache_entry *e)
+{
+	enum { PROTOBUF = 1 };
+	const struct cache_side *side = cache_side_find(&e->sides, k, PROTOBUF);
+	if (!side) {
+		_cleanup_arena_ struct arena *a = arena_new(0);
+		struct error err = { 0 };
+		void *obj = entry_decode(a, k, e, &err);
+		obj = obj ? convert_from_stored(a, k, obj, &err) : NULL;
+		if (!obj)
+			return (str){ 0 };
+		struct buf b = { 0 };
+		schema_to_pb(&b, k->message, obj);
+		side = cache_side_add(&e->sides, k, PROTOBUF, buf_str(&b));
+		buf_free(&b);
+	}
+	return side->bytes;
+}
+
 str qualified_resource(struct arena *a, const struct kind *k)
 {
 	return k->group.n ? arena_concat(a, k->resource, S("."), k->group) : k->resource;

@@ -189,6 +189,15 @@ static void write_item(struct list *l, struct cache_entry *e)
 		if (l->written)
 			buf_add_char(b, ',');
 		partial_object(b, e, true, c->accept.v1beta1 ? S("v1beta1") : S("v1"));
+	} else if (c->accept.media == MEDIA_PROTOBUF) {
+		// Field 2 of every list is its items.
+		str bytes = entry_protobuf(l->k, e);
+		buf_add_char(b, 2 << 3 | 2);
+		size_t n = bytes.n;
+		for (; n >= 0x80; n >>= 7)
+			buf_add_char(b, (char)(n | 0x80));
+		buf_add_char(b, (char)n);
+		buf_add(b, bytes);
 	} else if (l->k->stored == l->k && !l->k->strategy->decorate) {
 		buf_add(b, l->written ? S(",{") : S("{"));
 		buf_add(b, str_from(e->json, e->rest));
@@ -329,6 +338,31 @@ static void go_on(struct http_exchange *x, void *data)
 	call_release(c);
 }
 
+// ListMeta is field 1 of every list, the items (in l->out already) are field 2.
+static void list_protobuf(struct list *l, str token)
+{
+	struct call *c = l->c;
+	struct meta_v1_ListMeta meta = { .resourceVersion = arena_printf(c->r.arena, "%lld", (long long)l->revision), .continue_ = token };
+	int64_t remaining = l->more ? remaining_of(l) : 0;
+	if (remaining > 0)
+		meta.remainingItemCount = &remaining;
+	struct buf m = { 0 }, raw = { 0 }, b = { 0 };
+	schema_to_pb(&m, meta_v1_ListMeta_desc, &meta);
+	buf_add_char(&raw, 1 << 3 | 2);
+	size_t n = m.n;
+	for (; n >= 0x80; n >>= 7)
+		buf_add_char(&raw, (char)(n | 0x80));
+	buf_add_char(&raw, (char)n);
+	buf_add(&raw, buf_str(&m));
+	buf_add(&raw, buf_str(&l->out));
+	buf_clear(&l->out);
+	schema_wrap_pb(&b, l->k->api_version, l->k->list_name, buf_str(&raw));
+	reply_text(c, 200, media_type(MEDIA_PROTOBUF), buf_str(&b));
+	buf_free(&m);
+	buf_free(&raw);
+	buf_free(&b);
+}
+
 // A list in an encoding that is made of typed objects (protobuf), or YAML: all at once.
 static void list_whole(struct list *l)
 {
@@ -337,6 +371,10 @@ static void list_whole(struct list *l)
 		fill(l);
 	struct buf b = { 0 };
 	str token = l->more ? continue_token(l) : S("");
+	if (c->accept.media == MEDIA_PROTOBUF && c->accept.as == AS_OBJECT) {
+		list_protobuf(l, token);
+		return;
+	}
 	head(l, &b, token, l->more ? remaining_of(l) : 0);
 	buf_add(&b, buf_str(&l->out));
 	buf_add(&b, S("]}"));

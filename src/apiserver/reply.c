@@ -286,6 +286,13 @@ void reply_entry(struct call *c, int code, struct kind *k, struct cache_entry *e
 		http_reply_ref(c->r.x, code, &h, str_n(e->json.p, e->json.n + 1), unref_entry, cache_entry_ref(e));
 		return;
 	}
+	if (c->accept.media == MEDIA_PROTOBUF && c->accept.as == AS_OBJECT) {
+		struct buf b = { 0 };
+		schema_wrap_pb(&b, k->api_version, k->name, entry_protobuf(k, e));
+		reply_text(c, code, media_type(MEDIA_PROTOBUF), buf_str(&b));
+		buf_free(&b);
+		return;
+	}
 	struct error err = { 0 };
 	if (c->accept.as == AS_PARTIAL && c->accept.media != MEDIA_PROTOBUF) {
 		struct buf b = { 0 };

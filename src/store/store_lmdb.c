@@ -587,6 +587,12 @@ struct store *store_open(const struct store_opts *o, struct error *err)
 	if (!mvcc_open(&s->m, dir, o->map_size > 0 ? o->map_size : INT64_C(64) << 30, err))
 		goto failed;
 	s->wal = wal_open(arena_printf(a, "%s/wal", dir).p, err);
+	// The files' names must last, too.
+	_cleanup_close_ int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->wal && (dir_fd < 0 || fsync(dir_fd) != 0)) {
+		error_errno(err, "%s", dir);
+		goto failed;
+	}
 	int64_t compacted, next;
 	struct store_entry *none;
 	size_t n;

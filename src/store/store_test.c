@@ -324,6 +324,48 @@ static void killed(void **state)
 	munmap(shared, sizeof(*shared));
 }
 
+// A store without room refuses, loses nothing that it acknowledged, and goes on when there is room again.
+static void full(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = { 0 };
+	struct store_opts o = { .location = arena_printf(f->a, "lmdb:%s/s", f->dir), .map_size = 1 << 20 };
+	struct store *s = store_open(&o, &err);
+	assert_non_null(s);
+	char key[24];
+	char *value = heap_calloc(1, 5001);
+	memset(value, 'v', 5000);
+	int acked = 0, refused = 0;
+	for (int i = 0; i < 600; i++) {
+		snprintf(key, sizeof(key), "k%04d", i);
+		struct store_op op = { .kind = STORE_PUT, .key = str_c(key), .value = str_c(value), .if_mod_revision = 0 };
+		struct store_result r = store_commit_wait(s, &op, 1);
+		if (r.ok) {
+			assert_int_equal(refused, 0);
+			acked = i + 1;
+		} else {
+			assert_int_equal(r.err.code, 500);
+			if (++refused > 3)
+				break;
+		}
+	}
+	assert_true(refused > 3 && acked > 20);
+	int64_t revision = store_revision(s);
+	store_close(s);
+	o.map_size = 64 << 20;
+	s = store_open(&o, &err);
+	assert_non_null(s);
+	assert_int_equal(store_revision(s), revision);
+	struct store_entry e;
+	for (int i = 0; i < acked; i++) {
+		snprintf(key, sizeof(key), "k%04d", i);
+		assert_true(store_get(s, f->a, str_c(key), 0, &e, &err));
+	}
+	assert_true(put(s, "more", "x", 0) > revision);
+	store_close(s);
+	free(value);
+}
+
 static void one_owner(void **state)
 {
 	struct fixture *f = *state;
@@ -345,6 +387,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(expiry, setup, teardown),
 		cmocka_unit_test_setup_teardown(killed, setup, teardown),
+		cmocka_unit_test_setup_teardown(full, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_owner, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
