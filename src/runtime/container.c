@@ -24,18 +24,36 @@ enum { STOP_KILL_WAIT_S = 120, LOG_REOPEN_WAIT_MS = 5000 };
 
 // --- Creation ---
 
-static bool find_image(struct runtime *rt, struct container *c, struct image_config *config, struct error *err)
+// Creation works in an arena of its own (a); what the container keeps for its life is copied into its own.
+static void keep_list(struct container *c, struct str_list *to, const struct str_list *from)
 {
-	struct arena *a = c->arena;
+	for (size_t i = 0; i < from->n; i++)
+		*LIST_ADD(c->arena, to) = arena_dup(c->arena, from->v[i]);
+}
+
+static bool find_image(struct runtime *rt, struct arena *a, struct container *c, struct image_config *config, struct error *err)
+{
 	str ref = c->config->image ? c->config->image->image : (str){ 0 };
 	struct image *image;
 	if (!image_find(&rt->images, a, ref, &image, err))
 		return false;
 	if (!image)
 		return rpc_error(err, GRPC_NOT_FOUND, "failed to resolve image \"" STR_FMT "\": not found", STR_ARG(ref));
-	c->image_id = image->id;
-	c->image_ref = image->digests.n ? image->digests.v[0] : image->names.n ? image->names.v[0] : image->id;
-	c->chains = image->chains;
+	c->image_id = arena_dup(c->arena, image->id);
+	c->image_ref = arena_dup(c->arena, image->digests.n ? image->digests.v[0] : image->names.n ? image->names.v[0] : image->id);
+	str name = image->names.n ? image->names.v[0] : ref;
+	// Of several names the one that the pod's author wrote.
+	struct image_ref asked;
+	struct error ignored = { 0 };
+	str written = c->config->image ? c->config->image->user_specified_image : (str){ 0 };
+	if (image_ref_parse(a, written.n ? written : ref, &asked, &ignored) && asked.tag.n) {
+		str full = image_ref_tagged(a, &asked);
+		for (size_t i = 0; i < image->names.n; i++)
+			if (str_eq(image->names.v[i], full))
+				name = full;
+	}
+	c->image_name = arena_dup(c->arena, name);
+	keep_list(c, &c->chains, &image->chains);
 	return image_read_config(&rt->images, a, image->id, config, err);
 }
 
@@ -47,9 +65,8 @@ static void copy_root(const char *from, const char *to)
 		log_warn("%s: %s", to, strerror(errno));
 }
 
-static bool mount_root(struct runtime *rt, struct container *c, const char *rootfs, struct error *err)
+static bool mount_root(struct runtime *rt, struct arena *a, struct container *c, const char *rootfs, struct error *err)
 {
-	struct arena *a = c->arena;
 	const char *upper = arena_printf(a, "%s/upper", c->dir).p, *work = arena_printf(a, "%s/work", c->dir).p;
 	size_t n;
 	const char **lower = image_lower_dirs(&rt->images, a, &c->chains, &n);
@@ -60,9 +77,8 @@ static bool mount_root(struct runtime *rt, struct container *c, const char *root
 }
 
 // Volumes that are images: each mounted read-only; what the OCI runtime binds is a directory in it.
-static bool mount_images(struct runtime *rt, struct container *c, struct str_map *paths, struct error *err)
+static bool mount_images(struct runtime *rt, struct arena *a, struct container *c, struct str_map *paths, struct error *err)
 {
-	struct arena *a = c->arena;
 	for (size_t i = 0; i < c->config->mounts.n; i++) {
 		const struct cri_v1_Mount *m = &c->config->mounts.v[i];
 		if (!m->image || m->image->image.n == 0)
@@ -82,8 +98,7 @@ static bool mount_images(struct runtime *rt, struct container *c, struct str_map
 			return error_errno(err, "mkdir %s", at);
 		if (!overlay_mount(a, lower, n + 1, NULL, NULL, at, err))
 			return false;
-		for (size_t k = 0; k < image->chains.n; k++)
-			*LIST_ADD(a, &c->volumes_images) = image->chains.v[k];
+		keep_list(c, &c->volumes_images, &image->chains);
 		str path = str_c(at);
 		if (m->image_sub_path.n) {
 			_cleanup_close_ int root = open(at, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -99,7 +114,7 @@ static bool mount_images(struct runtime *rt, struct container *c, struct str_map
 	return true;
 }
 
-static bool resolve_user(struct container *c, int root_fd, const struct image_config *image, struct user *user, struct error *err)
+static bool resolve_user(struct arena *a, struct container *c, int root_fd, const struct image_config *image, struct user *user, struct error *err)
 {
 	const struct cri_v1_LinuxContainerSecurityContext *sc = c->config->linux_ ? c->config->linux_->security_context : NULL;
 	struct user_request r = { .image_user = image->user };
@@ -111,7 +126,7 @@ static bool resolve_user(struct container *c, int root_fd, const struct image_co
 		r.ngroups = sc->supplemental_groups.n;
 		r.strict = sc->supplemental_groups_policy == cri_v1_SupplementalGroupsPolicy_Strict;
 	}
-	if (!user_resolve(c->arena, root_fd, &r, user, err))
+	if (!user_resolve(a, root_fd, &r, user, err))
 		return false;
 	c->uid = user->uid;
 	c->gid = user->gid;
@@ -121,7 +136,7 @@ static bool resolve_user(struct container *c, int root_fd, const struct image_co
 }
 
 // The PID namespace to join: of the pod, of another container, or (NULL) a new one.
-static bool pid_namespace(struct runtime *rt, struct container *c, struct sandbox *s, struct spec_input *in, struct error *err)
+static bool pid_namespace(struct runtime *rt, struct arena *a, struct container *c, struct sandbox *s, struct spec_input *in, struct error *err)
 {
 	const struct cri_v1_LinuxContainerSecurityContext *sc = c->config->linux_ ? c->config->linux_->security_context : NULL;
 	const struct cri_v1_NamespaceOption *ns = sc ? sc->namespace_options : NULL;
@@ -151,13 +166,12 @@ static bool pid_namespace(struct runtime *rt, struct container *c, struct sandbo
 	}
 	if (!process_alive(&p))
 		return rpc_error(err, GRPC_FAILED_PRECONDITION, "the PID namespace to join is gone");
-	in->pid_ns = arena_printf(c->arena, "/proc/%d/ns/pid", (int)p.pid).p;
+	in->pid_ns = arena_printf(a, "/proc/%d/ns/pid", (int)p.pid).p;
 	return true;
 }
 
-static bool write_bundle(struct runtime *rt, struct container *c, struct sandbox *s, const struct image_config *image, struct error *err)
+static bool write_bundle(struct runtime *rt, struct arena *a, struct container *c, struct sandbox *s, const struct image_config *image, struct error *err)
 {
-	struct arena *a = c->arena;
 	const char *rootfs = arena_printf(a, "%s/rootfs", c->bundle).p;
 	struct spec_input in = {
 		.id = c->id, .config = c->config, .sandbox = s->config, .image = image, .rootfs = rootfs, .net_ns = s->net_ns, .uts_ns = s->uts_ns,
@@ -166,13 +180,13 @@ static bool write_bundle(struct runtime *rt, struct container *c, struct sandbox
 		.hostname_text = s->hostname, .cgroup = c->cgroup, .cgroup_v2 = rt->cgroup_v2, .has_swap = rt->has_swap, .has_hugetlb = rt->has_hugetlb,
 		.caps_available = rt->caps, .oom_score_adj_min = rt->oom_score_adj_min, .recursive_read_only = rt->recursive_read_only,
 	};
-	if (!mount_root(rt, c, rootfs, err) || !mount_images(rt, c, &in.image_mounts, err))
+	if (!mount_root(rt, a, c, rootfs, err) || !mount_images(rt, a, c, &in.image_mounts, err))
 		return false;
 	_cleanup_close_ int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return error_errno(err, "%s", rootfs);
 	struct user user;
-	if (!resolve_user(c, root, image, &user, err) || !pid_namespace(rt, c, s, &in, err))
+	if (!resolve_user(a, c, root, image, &user, err) || !pid_namespace(rt, a, c, s, &in, err))
 		return false;
 	in.root_fd = root;
 	in.user = &user;
@@ -195,8 +209,9 @@ static bool write_bundle(struct runtime *rt, struct container *c, struct sandbox
 static bool prepare(struct runtime *rt, struct container *c, struct sandbox *s, struct error *err)
 {
 	struct image_config image;
+	_cleanup_arena_ struct arena *scratch = arena_new(64 * 1024);
 	_cleanup_close_ int hold = image_hold(&rt->images, err);
-	if (hold < 0 || !find_image(rt, c, &image, err))
+	if (hold < 0 || !find_image(rt, scratch, c, &image, err))
 		return false;
 	const struct cri_v1_PodSandboxConfig *sc = s->config;
 	struct arena *a = c->arena;
@@ -216,7 +231,7 @@ static bool prepare(struct runtime *rt, struct container *c, struct sandbox *s, 
 	c->created = now();
 	if (!io_mkdirs(c->dir, 0711, err) || !container_save(rt, c, false, err) || !io_mkdirs(c->bundle, 0711, err))
 		return false;
-	return write_bundle(rt, c, s, &image, err) && container_save(rt, c, true, err) && container_insert(rt, c, err);
+	return write_bundle(rt, scratch, c, s, &image, err) && container_save(rt, c, true, err) && container_insert(rt, c, err);
 }
 
 struct container *container_create(struct runtime *rt, const struct cri_v1_CreateContainerRequest *req, struct error *err)
@@ -236,7 +251,7 @@ struct container *container_create(struct runtime *rt, const struct cri_v1_Creat
 	if (!ready) {
 		rpc_error(err, GRPC_UNKNOWN, "failed to get sandbox container task: no running task found: sandbox \"%s\" is not ready", s->id);
 	} else {
-		struct arena *a = arena_new(16 * 1024);
+		struct arena *a = arena_new(4096);
 		c = container_new(rt, a, new_id(a));
 		c->sandbox_id = arena_cstr(a, str_c(s->id));
 		c->config = schema_clone(a, cri_v1_ContainerConfig_desc, req->config);

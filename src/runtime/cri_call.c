@@ -58,7 +58,7 @@ int main(int argc, char **argv)
 	struct buf b = { 0 };
 	schema_to_pb(&b, in, req);
 	bool image = strstr(method, "Image") != NULL;
-	const char *path = arena_printf(a, "/runtime.v1.%sService/%s", image ? "Image" : "Runtime", method).p;
+	const char *path = arena_printf(a, "/runtime.v1.%sService/%s", image ? "Image" : "Runtime", method ? method : "").p;
 	struct grpc_client *c = grpc_client_new(argv[1]);
 	bool ok;
 	if (strcmp(method, "GetContainerEvents") == 0) {

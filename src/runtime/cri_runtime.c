@@ -303,7 +303,7 @@ HANDLER(list_containers)
 			continue;
 		*LIST_ADD(a, &r.containers) = (struct cri_v1_Container){
 			.id = str_c(c->id), .pod_sandbox_id = str_c(c->sandbox_id), .metadata = c->config->metadata, .image = c->config->image,
-			.image_ref = c->image_ref, .image_id = c->image_id, .state = c->state, .created_at = c->created, .labels = c->config->labels,
+			.image_ref = c->image_id, .image_id = c->image_id, .state = c->state, .created_at = c->created, .labels = c->config->labels,
 			.annotations = c->config->annotations,
 		};
 	}

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -176,6 +177,8 @@ static int serve(struct arena *a, struct runtime *rt)
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
+	// Calls run on many threads, one after the other mostly: a heap for each would only keep memory apart.
+	mallopt(M_ARENA_MAX, 2);
 	rt->cgroup_v2 = cgroup_is_v2();
 	rt->has_swap = cgroup_has_swap(rt->cgroup_v2);
 	rt->has_hugetlb = cgroup_has_hugetlb(rt->cgroup_v2);

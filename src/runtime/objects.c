@@ -407,6 +407,7 @@ bool container_save(struct runtime *rt, struct container *c, bool complete, stru
 	put_str(a, v, S("sandbox"), str_c(c->sandbox_id));
 	put_str(a, v, S("imageID"), c->image_id);
 	put_str(a, v, S("imageRef"), c->image_ref);
+	put_str(a, v, S("imageName"), c->image_name);
 	put_list(a, v, S("chains"), &c->chains);
 	put_list(a, v, S("volumeChains"), &c->volumes_images);
 	put_str(a, v, S("logPath"), str_c(c->log_path));
@@ -492,6 +493,7 @@ static struct container *read_container(struct runtime *rt, const char *path, co
 	c->sandbox_id = arena_cstr(a, value_get_str(v, S("sandbox")));
 	c->image_id = value_get_str(v, S("imageID"));
 	c->image_ref = value_get_str(v, S("imageRef"));
+	c->image_name = value_get_str(v, S("imageName"));
 	get_list(a, v, S("chains"), &c->chains);
 	get_list(a, v, S("volumeChains"), &c->volumes_images);
 	c->log_path = get_path(a, v, S("logPath"));

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -218,11 +219,11 @@ void sandbox_attachment(struct arena *a, const struct sandbox *s, struct cni_att
 
 static bool join_network(struct runtime *rt, struct sandbox *s, struct error *err)
 {
-	struct arena *a = s->arena;
+	_cleanup_arena_ struct arena *a = arena_new(16 * 1024);
 	struct cni_network n;
 	if (!cni_load(a, rt->opts.cni_conf_dir, &n, err))
 		return false;
-	s->network = n.text;
+	s->network = arena_dup(s->arena, n.text);
 	lock(rt);
 	s->network_up = true;
 	unlock(rt);
@@ -236,8 +237,9 @@ static bool join_network(struct runtime *rt, struct sandbox *s, struct error *er
 	if (!cni_add(a, &n, rt->opts.cni_bin_dirs, &t, &result, err) || !cni_result_ips(a, result, &ips, err))
 		return error_wrap(err, "failed to setup network for sandbox \"%s\"", s->id);
 	lock(rt);
-	s->result = result;
-	s->ips = ips;
+	s->result = arena_dup(s->arena, result);
+	for (size_t i = 0; i < ips.n; i++)
+		*LIST_ADD(s->arena, &s->ips) = arena_dup(s->arena, ips.v[i]);
 	unlock(rt);
 	return true;
 }
@@ -348,7 +350,7 @@ static bool check_request(const struct cri_v1_RunPodSandboxRequest *req, struct 
 
 static struct sandbox *from_request(struct runtime *rt, const struct cri_v1_RunPodSandboxRequest *req)
 {
-	struct arena *a = arena_new(8192);
+	struct arena *a = arena_new(4096);
 	struct sandbox *s = sandbox_new(rt, a, new_id(a));
 	s->config = schema_clone(a, cri_v1_PodSandboxConfig_desc, req->config);
 	s->handler = arena_dup(a, req->runtime_handler);
@@ -380,13 +382,14 @@ struct sandbox *sandbox_run(struct runtime *rt, const struct cri_v1_RunPodSandbo
 	if (!check_request(req, err))
 		return NULL;
 	struct sandbox *s = from_request(rt, req);
+	_cleanup_arena_ struct arena *scratch = arena_new(0);
 	pthread_mutex_lock(&s->op);
 	if (!sandbox_insert(rt, s, err)) {
 		pthread_mutex_unlock(&s->op);
 		sandbox_put(rt, s);
 		return NULL;
 	}
-	bool ok = io_mkdirs(s->dir, 0711, err) && sandbox_save(rt, s, false, err) && make_files(s, s->arena, err) && make_namespaces(s, err) &&
+	bool ok = io_mkdirs(s->dir, 0711, err) && sandbox_save(rt, s, false, err) && make_files(s, scratch, err) && make_namespaces(s, err) &&
 	          (s->host_network || join_network(rt, s, err)) && (!s->pod_pid || start_pause(rt, s, err));
 	if (ok) {
 		lock(rt);
@@ -498,5 +501,6 @@ bool sandbox_remove(struct runtime *rt, struct sandbox *s, struct error *err)
 	pthread_mutex_unlock(&s->op);
 	if (first)
 		event_sandbox(rt, s, cri_v1_ContainerEventType_CONTAINER_DELETED_EVENT);
+	malloc_trim(0); // pods come and go; what they took goes back to the system
 	return ok;
 }

@@ -58,7 +58,7 @@ struct container {
 	struct arena *arena;
 	const char *id, *sandbox_id;
 	const struct cri_v1_ContainerConfig *config;
-	str image_id, image_ref;
+	str image_id, image_ref, image_name; // digest of the configuration; "repo@sha256:..."; "docker.io/library/nginx:1.29"
 	struct str_list chains;          // layers that must stay
 	struct str_list volumes_images;  // images mounted as volumes: their layers, too
 	const char *log_path;            // NULL: none

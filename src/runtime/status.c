@@ -32,12 +32,12 @@ void container_status(struct arena *a, const struct container *c, struct cri_v1_
 		.message = c->message, .labels = config->labels, .annotations = config->annotations, .mounts = config->mounts,
 		.log_path = str_c(c->log_path), .stop_signal = signal_to_cri(c->stop_signal),
 	};
-	// The image under the name that was asked for, where there was one.
+	// The image under its full name, as containerd tells it.
 	struct cri_v1_ImageSpec *image = ARENA_NEW(a, struct cri_v1_ImageSpec);
 	if (config->image)
 		*image = *config->image;
-	if (image->user_specified_image.n)
-		image->image = image->user_specified_image;
+	if (c->image_name.n)
+		image->image = c->image_name;
 	out->image = image;
 	struct cri_v1_LinuxContainerResources *resources = c->resources;
 	if (resources) {
