@@ -569,6 +569,7 @@ struct store *store_open(const struct store_opts *o, struct error *err)
 		return NULL;
 	}
 	_cleanup_arena_ struct arena *a = arena_new(0);
+	_cleanup_close_ int dir_fd = -1;
 	char *dir = arena_cstr(a, path);
 	if (!io_mkdirs(dir, 0700, err))
 		return NULL;
@@ -588,7 +589,7 @@ struct store *store_open(const struct store_opts *o, struct error *err)
 		goto failed;
 	s->wal = wal_open(arena_printf(a, "%s/wal", dir).p, err);
 	// The files' names must last, too.
-	_cleanup_close_ int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->wal && (dir_fd < 0 || fsync(dir_fd) != 0)) {
 		error_errno(err, "%s", dir);
 		goto failed;
