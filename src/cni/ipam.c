@@ -130,6 +130,8 @@ static bool range_has(const struct ipam_range *r, const struct ip *i)
 static bool next_free(struct arena *a, const struct ipam *m, size_t set, const struct helds *used, struct ipam_address *out, struct error *err)
 {
 	const struct ipam_set *s = &m->sets.v[set];
+	if (s->n == 0)
+		return error_set(err, "ipam: range set %zu is empty", set);
 	const char *file = arena_printf(a, STR_FMT "/last.%zu", STR_ARG(m->dir), set).p;
 	str text;
 	struct ip last;

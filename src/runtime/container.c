@@ -208,7 +208,7 @@ static bool write_bundle(struct runtime *rt, struct arena *a, struct container *
 
 static bool prepare(struct runtime *rt, struct container *c, struct sandbox *s, struct error *err)
 {
-	struct image_config image;
+	struct image_config image = { 0 };
 	_cleanup_arena_ struct arena *scratch = arena_new(64 * 1024);
 	_cleanup_close_ int hold = image_hold(&rt->images, err);
 	if (hold < 0 || !find_image(rt, scratch, c, &image, err))

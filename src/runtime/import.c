@@ -252,7 +252,7 @@ static bool import_docker(struct source *src, str text, struct error *err)
 		return error_wrap(err, "manifest.json");
 	if (list->kind != V_ARRAY || list->a.n > 1000)
 		return error_api(err, 400, "BadRequest", "manifest.json: not a list of images");
-	for (size_t i = 0; i < list->a.n; i++) {
+	for (size_t i = 0; list->a.v && i < list->a.n; i++) {
 		const struct value *e = list->a.v[i], *layers = value_get(e, S("Layers")), *tags = value_get(e, S("RepoTags"));
 		str config = file_digest(src, value_get_str(e, S("Config")));
 		if (config.n == 0 || (layers && layers->kind != V_NULL && layers->kind != V_ARRAY))

@@ -228,7 +228,7 @@ int signal_parse(str name)
 	int64_t n;
 	if (str_to_i64(name, &n))
 		return n > 0 && n < SIGRTMAX ? (int)n : 0;
-	char text[32];
+	char text[32] = "";
 	if (name.n == 0 || name.n >= sizeof(text))
 		return 0;
 	for (size_t i = 0; i < name.n; i++)
