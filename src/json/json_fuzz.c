@@ -1,4 +1,5 @@
-// Whatever the reader accepts, the writer writes in a form that reads back as the same tree.
+// Whatever the reader accepts, the writer writes in a form that reads back and is written the same again. (Not always the same
+// tree: Go's text of a double beyond 2^53 may be that of another integer.)
 #include <stdlib.h>
 
 #include "json/json.h"
@@ -7,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_arena_ struct arena *a = arena_new(0);
-	_cleanup_buf_ struct buf b = { 0 };
+	_cleanup_buf_ struct buf b = { 0 }, c = { 0 };
 	struct error err = { 0 };
 	struct json_duplicates found = { 0 };
 	struct json_opts opts = { .max_depth = 200, .duplicates = &found };
@@ -22,7 +23,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		buf_clear(&b);
 		json_write(&b, v, styles[i]);
 		struct value *again = json_parse(a, buf_str(&b), NULL, &err);
-		if (!again || !value_equal(v, again) || !value_equal(v, value_clone(a, v)))
+		if (!again || !value_equal(v, value_clone(a, v)))
+			abort();
+		buf_clear(&c);
+		json_write(&c, again, styles[i]);
+		if (!str_eq(buf_str(&b), buf_str(&c)))
 			abort();
 	}
 	return 0;
